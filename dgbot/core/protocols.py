@@ -1,0 +1,92 @@
+"""What the domain asks of the outside world. Adapters fulfil these; nothing else is known of them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from dgbot.core.interval import Interval
+from dgbot.core.types import (
+    Balance,
+    Candle,
+    Capabilities,
+    Fees,
+    OrderBook,
+    OrderRequest,
+    Ticker,
+    TradingRules,
+    VenueFill,
+    VenueOrder,
+    VenuePosition,
+)
+
+
+class Clock(Protocol):
+    """Market time."""
+
+    def now(self) -> datetime:
+        """Aware UTC time of the market."""
+
+
+class CandleSource(Protocol):
+    """Closed candles of one venue."""
+
+    def candles(self, symbol: str, interval: Interval, *, start: datetime, end: datetime) -> Sequence[Candle]:
+        """Closed candles opened in [start, end), oldest first; an interval without a trade may have none.
+
+        Raises ExchangeUnavailable when they cannot be told.
+        """
+
+
+class Quotes(CandleSource, Protocol):
+    """Public market data."""
+
+    def markets(self) -> Sequence[TradingRules]:
+        """Every market traded here, with its rules."""
+
+    def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
+        """The rules of `symbol` in force at `at` (ticks have changed over the years). Raises BadInput for an unknown symbol."""
+
+    def ticker(self, symbol: str) -> Ticker:
+        """Last price. Raises ExchangeUnavailable when it is not known."""
+
+    def order_book(self, symbol: str) -> OrderBook:
+        """Both sides of the book. Raises ExchangeUnavailable when it is not known."""
+
+    def server_time(self) -> datetime:
+        """The exchange's clock."""
+
+
+class Exchange(Quotes, Protocol):
+    """One account at one exchange. Every method may raise ExchangeUnavailable; writes may raise OutcomeUnknown.
+
+    `place` and `cancel` send at most one request. `None` means "certainly no such thing", never "no answer".
+    """
+
+    capabilities: Capabilities
+
+    def fees(self, symbol: str) -> Fees:
+        """Fee fractions of this account's tier."""
+
+    def balances(self) -> Sequence[Balance]:
+        """Every asset held; an asset that is not listed is zero."""
+
+    def positions(self) -> Sequence[VenuePosition]:
+        """Derivative positions; empty on a spot exchange."""
+
+    def place(self, request: OrderRequest) -> VenueOrder:
+        """Send one order. Raises ExchangeRejected when it was certainly refused."""
+
+    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:
+        """Ask to cancel; the answer tells what became of the order."""
+
+    def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:
+        """One order with its fills, by either id; None when this exchange answers that it has none."""
+
+    def open_orders(self, symbol: str | None = None) -> Sequence[VenueOrder]:
+        """Orders that may still fill."""
+
+    def closed_orders(self, *, symbol: str | None, start: datetime, end: datetime) -> Sequence[VenueOrder]:
+        """Orders created in [start, end) that will not fill any more; windows and pages are the adapter's business."""
+
+    def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
+        """Executions since `since`, oldest first."""

@@ -1,0 +1,200 @@
+"""Values that travel between the rooms: what an exchange is told and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Where a bot's orders go. Fixed for a bot's life."""
+
+    SIMULATED = "simulated"  # seeded market, offline
+    REPLAY = "replay"  # recorded candles
+    PAPER = "paper"  # real quotes, pretended money
+    LIVE = "live"
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether market time is not the machine's: grace, slot validity and data age are then taken as met."""
+        return self in (Mode.SIMULATED, Mode.REPLAY)
+
+
+class Side(StrEnum):
+    """Direction of an order or a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    """How an order is priced. Market orders carry no price."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class Purpose(StrEnum):
+    """Why an order exists. Everything but an entry may only reduce a position."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    EMERGENCY = "emergency"
+
+
+class VenueOrderStatus(StrEnum):
+    """State of an order as the exchange tells it."""
+
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an exchange can do, as data."""
+
+    market_buy_in_quote: bool  # a market buy is sized by the money spent
+    short_selling: bool
+    resident_stops: bool  # stop orders that live at the exchange
+    fees_in_quote: bool
+
+
+@dataclass(frozen=True)
+class TradingRules:
+    """Grid and minimum of one market. Steps and minimum are positive Decimals."""
+
+    symbol: str
+    base: str
+    quote: str
+    lot_step: Decimal  # base
+    minimum_total: Decimal  # quote
+    tick_bands: tuple[tuple[Decimal, Decimal], ...]  # (from price, tick), highest band first, quote
+    order_types: frozenset[OrderType] = frozenset(OrderType)
+
+    def tick(self, price: Decimal) -> Decimal:
+        """Price step that holds at `price`, quote. Raises ValueError for a price that is not positive."""
+        if price <= 0:
+            raise ValueError(f"{self.symbol} has no tick at the price {price}")
+        return next(tick for start, tick in self.tick_bands if price >= start)
+
+
+@dataclass(frozen=True)
+class Fees:
+    """Fee fractions of one account's tier: 0.0005 is 0.05 %."""
+
+    maker_rate: Decimal
+    taker_rate: Decimal
+
+
+@dataclass(frozen=True)
+class Candle:
+    """OHLCV of one closed interval; prices in quote, volume in base."""
+
+    opened_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+@dataclass(frozen=True)
+class Ticker:
+    """Last price of a market and when it was known."""
+
+    symbol: str
+    price: Decimal
+    known_at: datetime
+
+
+@dataclass(frozen=True)
+class Level:
+    """One price of an order book and the base amount waiting there."""
+
+    price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class OrderBook:
+    """Both sides, best first. `is_assumed` marks a book made up from a price and a stated depth."""
+
+    symbol: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    known_at: datetime
+    is_assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What an account holds of one asset."""
+
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+
+@dataclass(frozen=True)
+class VenuePosition:
+    """A derivative position as the exchange tells it. amount in base, signed: short is negative."""
+
+    symbol: str
+    amount: Decimal
+    entry_price: Decimal
+    leverage: Decimal
+    liquidation_price: Decimal | None
+    unrealised_profit: Decimal | None
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """One order as it is sent. Exactly one of `amount` (base) and `quote_amount` (quote) is given."""
+
+    client_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    amount: Decimal | None = None
+    quote_amount: Decimal | None = None
+    price: Decimal | None = None
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True)
+class VenueFill:
+    """One execution as the exchange reports it. fee in `fee_currency`."""
+
+    exchange_trade_id: str
+    exchange_order_id: str
+    client_id: str | None  # None: not one of ours
+    symbol: str
+    side: Side
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    fee_currency: str
+    executed_at: datetime
+
+
+@dataclass(frozen=True)
+class VenueOrder:
+    """An order as the exchange tells it, with the fills it reported along."""
+
+    exchange_order_id: str
+    client_id: str | None
+    symbol: str
+    side: Side
+    order_type: OrderType
+    status: VenueOrderStatus
+    filled_amount: Decimal
+    created_at: datetime
+    amount: Decimal | None = None
+    quote_amount: Decimal | None = None
+    price: Decimal | None = None
+    fills: tuple[VenueFill, ...] = ()
+    raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
