@@ -1,0 +1,1 @@
+"""What every room's models share: fields, owner querysets, constraint helpers. No table of its own."""

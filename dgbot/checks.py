@@ -1,0 +1,61 @@
+"""What can be wrong together, found at start-up. Each finding has a remedy."""
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register(Tags.database)
+def database_driver(**_: Any) -> list[CheckMessage]:
+    """Psycopg 3 beside psycopg2 would be preferred by Django in silence."""
+    if find_spec("psycopg") is None:
+        return []
+    return [Error("psycopg 3 is installed, so Django would use it instead of psycopg2", hint="pip uninstall psycopg", id="dgbot.E001")]
+
+
+@register(Tags.security)
+def live_trading_and_debug(**_: Any) -> list[CheckMessage]:
+    """Debug pages show settings and local variables to whoever causes an error."""
+    if not (settings.LIVE_TRADING and settings.DEBUG):
+        return []
+    return [Error("DGBOT_LIVE_TRADING and DGBOT_DEBUG are both true", hint="Set DGBOT_DEBUG=false.", id="dgbot.E002")]
+
+
+@register(Tags.security)
+def secrets_behind_https(**_: Any) -> list[CheckMessage]:
+    """A site that others reach should not depend on a key that was generated on this machine only."""
+    if not settings.HTTPS or settings.ENV["DGBOT_SECRET_KEY"]:
+        return []
+    hint = "Set DGBOT_SECRET_KEY or DGBOT_SECRET_KEY_FILE, so that every machine signs alike."
+    return [Warning("DGBOT_HTTPS is true and DGBOT_SECRET_KEY is not set", hint=hint, id="dgbot.W001")]
+
+
+@register(Tags.security)
+def hosts_and_address(**_: Any) -> list[CheckMessage]:
+    """Listening to the network without a host name answers every visitor with 400."""
+    if settings.ENV["DGBOT_HOST"] in ("127.0.0.1", "localhost", "::1") or settings.ENV["DGBOT_ALLOWED_HOSTS"]:
+        return []
+    hint = "Set DGBOT_ALLOWED_HOSTS to the names under which the site is reached."
+    return [Warning(f"DGBOT_HOST is {settings.ENV['DGBOT_HOST']} and DGBOT_ALLOWED_HOSTS is empty", hint=hint, id="dgbot.W002")]
+
+
+@register(Tags.files)
+def data_folder(**_: Any) -> list[CheckMessage]:
+    """Logs, archives and the generated key lie there."""
+    folder = next(path for path in (settings.DATA_DIR, *settings.DATA_DIR.parents) if path.exists())
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return []
+    hint = "Change its owner, or set DGBOT_DATA_DIR to a folder of your own."
+    return [Error(f"the data folder {settings.DATA_DIR} cannot be written", hint=hint, id="dgbot.E003")]
+
+
+@register(Tags.database)
+def two_servers_or_none(**_: Any) -> list[CheckMessage]:
+    """A direct address without the pooled one is a mistake in .env."""
+    if settings.ENV["DATABASE_URL"] or not settings.ENV["DATABASE_DIRECT_URL"]:
+        return []
+    hint = "Set DATABASE_URL to the pooler and DATABASE_DIRECT_URL to PostgreSQL itself."
+    return [Error("DATABASE_DIRECT_URL is set without DATABASE_URL", hint=hint, id="dgbot.E004")]

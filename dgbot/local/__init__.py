@@ -1,0 +1,1 @@
+"""Everything on one machine: PostgreSQL and Valkey embedded, and a supervisor for our own processes."""

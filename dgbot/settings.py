@@ -1,0 +1,299 @@
+"""Django's settings. Every variable comes through `dgbot.env`; nothing else reads the environment."""
+
+import secrets
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from dgbot import env
+from dgbot.local.paths import Places, default_data_dir
+
+BASE_DIR = env.BASE_DIR
+ENV = env.load()
+DATA_DIR: Path = ENV["DGBOT_DATA_DIR"] or default_data_dir(BASE_DIR)
+PLACES = Places(DATA_DIR)
+PROCESS: str = ENV["DGBOT_PROCESS"]
+DEBUG: bool = ENV["DGBOT_DEBUG"]
+
+# --- Ours ---
+LIVE_TRADING: bool = ENV["DGBOT_LIVE_TRADING"]  # the bot's mode is the other switch
+TWO_PERSON: bool = ENV["DGBOT_TWO_PERSON"]
+RISK_TIMEZONE: str = ENV["DGBOT_RISK_TIMEZONE"]
+DEPLOYMENT: str = ENV["DGBOT_DEPLOYMENT"]
+METRICS_TOKEN: str = ENV["DGBOT_METRICS_TOKEN"]
+TRADING_SYMBOL: str = ENV["TRADING_SYMBOL"]
+TRADING_AMOUNT = ENV["TRADING_AMOUNT"]
+SCHEDULER_ENABLED: bool = ENV["SCHEDULER_ENABLED"]
+SCHEDULER_INTERVAL_MINUTES: int = ENV["SCHEDULER_INTERVAL_MINUTES"]
+GATEWAY_SWEEP_S: float = ENV["DGBOT_GATEWAY_SWEEP_S"]
+GUARDIAN_TICK_S: float = ENV["DGBOT_GUARDIAN_TICK_S"]
+LEASE_S: float = ENV["DGBOT_LEASE_S"]
+CYCLE_LEASE_S: float = ENV["DGBOT_CYCLE_LEASE_S"]
+SUBMIT_TIMEOUT_S: float = ENV["DGBOT_SUBMIT_TIMEOUT_S"]
+ENTRY_PERMIT_S: float = ENV["DGBOT_ENTRY_PERMIT_S"]
+EXIT_PERMIT_S: float = ENV["DGBOT_EXIT_PERMIT_S"]
+HEARTBEAT_S: float = ENV["DGBOT_HEARTBEAT_S"]
+SIMULATED_FAST_SLOTS: int = ENV["DGBOT_SIMULATED_FAST_SLOTS"]
+
+
+def _kept_secret_key() -> str:
+    """The key generated for this data folder. Only its owner may read it; two first starts agree on one."""
+    path = DATA_DIR / "secret_key"
+    try:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        if not path.exists():
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(50))
+            try:
+                path.hardlink_to(draft)
+            except FileExistsError:
+                pass  # another process was first; its key holds
+            finally:
+                draft.unlink()
+        return path.read_text()
+    except OSError:
+        return secrets.token_urlsafe(50)  # a data folder that cannot be written is a system check's sentence, not a traceback
+
+
+SECRET_KEY = ENV["DGBOT_SECRET_KEY"] or _kept_secret_key()
+
+# --- Applications ---
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "unfold",  # before the admin whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_prometheus",
+    "channels",
+    "dgbot.accounts",
+    "risk",
+    "backtests",
+    "trading",
+    "monitoring",
+    "dgbot",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "dgbot.urls"
+ASGI_APPLICATION = "dgbot.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+PROMETHEUS_EXPORT_MIGRATIONS = False  # would query the database at every import
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+# --- PostgreSQL: the one database engine ---
+LONG_RUNNING = ("worker", "gateway", "guardian", "ticker")
+
+
+def _database(url: str) -> dict[str, Any]:
+    return {
+        **environ.Env.db_url_config(url),
+        "ENGINE": "django.db.backends.postgresql",
+        # Under ASGI every request may come on another thread, so kept connections would pile up.
+        "CONN_MAX_AGE": 60 if PROCESS in LONG_RUNNING else 0,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": bool(ENV["DATABASE_DIRECT_URL"]),  # a pooler in between gives the cursor's next page to another session
+        "OPTIONS": {"connect_timeout": 5, "application_name": f"dgbot {PROCESS or 'manage'}"},
+    }
+
+
+DATABASES = {"default": _database(ENV["DATABASE_URL"] or PLACES.database_url())}
+DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or PLACES.database_url())  # session locks need their own session
+
+# --- Redis: broker 0, channel layer 1, cache 2; may be lost at any moment ---
+BROKER_DB, CHANNELS_DB, CACHE_DB = 0, 1, 2
+
+
+def redis_url(database: int) -> str:
+    """URL of one logical database of the Redis in use, as redis-py reads it."""
+    base = (ENV["REDIS_URL"] or PLACES.redis_url()).partition("?")[0]
+    if base.startswith("unix://"):
+        return f"{base}?db={database}"
+    scheme, _, rest = base.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{database}"
+
+
+def _broker_url() -> str:
+    url = redis_url(BROKER_DB)
+    if url.startswith("unix://"):
+        return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    return url
+
+
+CHANNEL_LAYERS = {
+    "default": {  # the pub/sub layer outlives a restart of Redis; the other one drops every socket
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [redis_url(CHANNELS_DB)], "prefix": "dgbot"},
+    },
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": redis_url(CACHE_DB),
+        "KEY_PREFIX": "dgbot",
+        "OPTIONS": {"serializer": "dgbot.base.cache.JsonSerializer"},
+    },
+}
+
+# --- Celery ---
+QUEUES = ("cycles", "backtests", "data_ingestion", "notifications", "default")
+TASK_TIME_LIMIT_S = 600
+CELERY_BROKER_URL = _broker_url()
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": "dgbot:",
+    # A task that outlives this is given to a second worker while the first still runs, so it exceeds the hard limit.
+    "visibility_timeout": TASK_TIME_LIMIT_S + 300,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,  # by default only every tenth sweep looks, 100 s apart
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+CELERY_TASK_QUEUES = {name: {} for name in QUEUES}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once instead of filling unread
+CELERY_TASK_ROUTES = {
+    "trading.tasks.run_cycle": {"queue": "cycles"},
+    "trading.tasks.dispatch": {"queue": "cycles"},
+    "trading.tasks.*": {"queue": "default"},
+    "backtests.tasks.sync*": {"queue": "data_ingestion"},
+    "backtests.tasks.import*": {"queue": "data_ingestion"},
+    "backtests.tasks.*": {"queue": "backtests"},
+    "monitoring.tasks.notify*": {"queue": "notifications"},
+    "monitoring.tasks.*": {"queue": "default"},
+}
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = TASK_TIME_LIMIT_S
+CELERY_TASK_SOFT_TIME_LIMIT = TASK_TIME_LIMIT_S - 30
+CELERY_TASK_IGNORE_RESULT = True  # what an operator must see lies in our own tables
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # tasks are idempotent; one killed half-way gains nothing
+CELERY_TIMEZONE = "Asia/Seoul"
+CELERY_ENABLE_UTC = True
+CELERY_BEAT_SCHEDULER = "dgbot.beat.LockedScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # an edit in the admin is effective within that
+CELERY_BEAT_CRON_STARTING_DEADLINE = 600  # a slot missed by more than 10 minutes is left out
+
+# --- Language and time ---
+LANGUAGE_CODE = "en"
+LANGUAGES = [("ko", "한국어"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Static files ---
+STATIC_URL = "static/"
+STATIC_ROOT = PLACES.static
+_litecharts = find_spec("litecharts")
+STATICFILES_DIRS: list[Any] = [("vendor/lwc", Path(_litecharts.origin).parent / "js")] if _litecharts and _litecharts.origin else []
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "dgbot.statics.CollectedOrPlainStorage"},
+}
+MEDIA_ROOT = DATA_DIR / "media"
+WHITENOISE_USE_FINDERS = DEBUG or not (STATIC_ROOT / "staticfiles.json").exists()  # uncollected files are served from where they lie
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- Doors ---
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+ALLOWED_HOSTS = [*ENV["DGBOT_ALLOWED_HOSTS"], "localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = list(ENV["DGBOT_CSRF_TRUSTED_ORIGINS"])
+HTTPS: bool = ENV["DGBOT_HTTPS"]
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, over plain HTTP
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_NAME = "dgbot_session"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+# --- Logs ---
+LOG_HANDLERS = ([] if ENV["DGBOT_SUPERVISED"] else ["console"]) + (["file"] if PROCESS else [])
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "dgbot.logs.UtcFormatter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        **(
+            {"file": {"class": "dgbot.logs.ProcessFileHandler", "formatter": "line", "folder": str(PLACES.logs), "process": PROCESS}}
+            if PROCESS
+            else {}
+        ),
+        # monitoring adds its handler here and its name to LOG_HANDLERS
+    },
+    "root": {"handlers": LOG_HANDLERS, "level": ENV["DGBOT_LOG_LEVEL"]},
+    "loggers": {
+        "django.server": {"handlers": [], "propagate": True},
+        "django.request": {"level": "ERROR"},  # 4xx are the visitor's
+        "asyncio": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},  # a line per task adds nothing to the cycle rows
+    },
+}
+
+# --- Admin ---
+UNFOLD = {
+    "SITE_TITLE": "dgbot",
+    "SITE_HEADER": "dgbot",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": True, "show_all_applications": True, "navigation": []},
+}
+
+TESTING = "pytest" in sys.modules
+if TESTING:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a login in a test need not take a quarter second

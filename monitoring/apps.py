@@ -1,0 +1,10 @@
+"""The app's name for Django."""
+
+from django.apps import AppConfig
+
+
+class MonitoringConfig(AppConfig):
+    """Monitoring watches."""
+
+    name = "monitoring"
+    label = "monitoring"

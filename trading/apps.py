@@ -1,0 +1,10 @@
+"""The app's name for Django."""
+
+from django.apps import AppConfig
+
+
+class TradingConfig(AppConfig):
+    """Trading acts."""
+
+    name = "trading"
+    label = "trading"
