@@ -1,0 +1,1 @@
+"""Candle series, their archive and their import."""
