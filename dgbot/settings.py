@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import environ
 
@@ -123,8 +124,10 @@ LONG_RUNNING = ("worker", "gateway", "guardian", "ticker")
 
 
 def _database(url: str) -> dict[str, Any]:
+    parts = environ.Env.db_url_config(url)
     return {
-        **environ.Env.db_url_config(url),
+        **parts,
+        "HOST": unquote(parts["HOST"]),  # the folder of a unix socket
         "ENGINE": "django.db.backends.postgresql",
         # Under ASGI every request may come on another thread, so kept connections would pile up.
         "CONN_MAX_AGE": 60 if PROCESS in LONG_RUNNING else 0,
@@ -135,6 +138,9 @@ def _database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": _database(ENV["DATABASE_URL"] or PLACES.database_url())}
+# What a pretended exchange remembers goes through a connection and commits of its own, as to a remote exchange.
+DATABASES["venue"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
+DATABASE_ROUTERS = ["trading.routers.VenueRouter"]
 DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or PLACES.database_url())  # session locks need their own session
 
 # --- Redis: broker 0, channel layer 1, cache 2; may be lost at any moment ---

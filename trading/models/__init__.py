@@ -1,0 +1,39 @@
+"""Everything the platform records about trading, one idea per module."""
+
+from trading.models.accounts import AccountBalance, ExchangeAccount
+from trading.models.bots import Bot, BotStatus
+from trading.models.config import BotConfig, ConfigVersion
+from trading.models.cycles import Cycle, CycleStatus, StageResult
+from trading.models.decisions import Decision
+from trading.models.leases import Lease
+from trading.models.orders import Order, OrderEvent, OrderSend, SendResult
+from trading.models.positions import Position
+from trading.models.simulated import SimulatedMarket
+from trading.models.snapshots import PortfolioSnapshot
+from trading.models.trades import Trade
+from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
+
+__all__ = [
+    "AccountBalance",
+    "Bot",
+    "BotConfig",
+    "BotStatus",
+    "ConfigVersion",
+    "Cycle",
+    "CycleStatus",
+    "Decision",
+    "ExchangeAccount",
+    "Lease",
+    "Order",
+    "OrderEvent",
+    "OrderSend",
+    "PortfolioSnapshot",
+    "Position",
+    "SendResult",
+    "SimulatedMarket",
+    "StageResult",
+    "Trade",
+    "VenueAccount",
+    "VenueFill",
+    "VenueOrder",
+]

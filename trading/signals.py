@@ -1,0 +1,14 @@
+"""News for whoever watches, sent after commit. Nothing that must happen hangs on these; only monitoring listens.
+
+Each is sent with `sender` = the model class and the primary key as `pk`; receivers read the row themselves.
+"""
+
+from django.dispatch import Signal
+
+bot_changed = Signal()  # status, wanted state or settings of a bot
+cycle_finished = Signal()
+decision_made = Signal()
+order_changed = Signal()
+trade_recorded = Signal()
+position_changed = Signal()
+snapshot_taken = Signal()
