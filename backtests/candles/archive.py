@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -68,7 +68,7 @@ def load(root: Path, exchange: str, symbol: str, interval: Interval) -> Candles:
     path = root / relative_path(exchange, symbol, interval)
     if not path.exists():
         raise BadInput(f"The archive has no {interval} candles of {symbol} at {exchange}; import them with `manage.py import_candles`.")
-    columns = {name: column.to_numpy() for name, column in zip(COLUMNS, _mapped(path).columns, strict=True)}
+    columns: dict[str, Any] = {name: column.to_numpy() for name, column in zip(COLUMNS, _mapped(path).columns, strict=True)}
     return Candles(exchange=exchange, symbol=symbol, interval=interval, **columns)
 
 

@@ -90,7 +90,7 @@ def _read_by_magic(file: IO[bytes], magic: bytes, *, name: str) -> RawColumns:
     return _read_csv(file, name=name)
 
 
-def _read_csv(file: IO[bytes], *, name: str) -> RawColumns:
+def _read_csv(file: IO[bytes] | gzip.GzipFile, *, name: str) -> RawColumns:
     text = _read_text(file, name=name)
     head, _, body = text.partition(b"\n")
     header = _header(head, name=name)
@@ -115,7 +115,7 @@ def _read_csv(file: IO[bytes], *, name: str) -> RawColumns:
     return RawColumns(name=name, form=form, time_column=time_column, columns=columns, row_word="line", first_row=2)
 
 
-def _read_text(file: IO[bytes], *, name: str) -> bytes:
+def _read_text(file: IO[bytes] | gzip.GzipFile, *, name: str) -> bytes:
     """The whole text without byte order mark and trailing blank lines, refused as soon as it cannot be a candle file."""
     chunks: list[bytes] = []
     size = lines = 0
@@ -188,7 +188,7 @@ def _joined(column: pa.ChunkedArray) -> pa.Array:
 
 def _can_be_number(kind: pa.DataType) -> bool:
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return is_text or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(is_text or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _filled(column: pa.Array) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def read_file(
     raw = read_columns(path)
     times, zone = read_times(raw, timezone=timezone)
     found = _interval_of(raw, times, wanted=interval)
-    columns = {name: raw.numbers(name) for name in (*PRICE_COLUMNS, "volume")}
+    columns: dict[str, Any] = {name: raw.numbers(name) for name in (*PRICE_COLUMNS, "volume")}
     problems = find_problems(times, columns, interval=found, now=now)
     if problems:
         raise BadInput(f"{raw.name}: nothing imported; {'; '.join(_told(problem, raw, times) for problem in problems)}.")
@@ -92,7 +93,7 @@ def _told(problem: Problem, raw: RawColumns, times: NDArray[np.int64]) -> str:
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:
-    steps = np.diff(np.unique(times))
+    steps: NDArray[np.int64] = np.diff(np.unique(times))
     if wanted is None:
         return _most_common(raw, steps)
     if len(steps) and not np.any(steps == wanted.nanoseconds):

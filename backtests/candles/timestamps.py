@@ -84,4 +84,5 @@ def _to_ns(raw: RawColumns, column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _nanoseconds(times: pa.Array) -> NDArray[np.int64]:
-    return pc.cast(times, pa.int64()).to_numpy()
+    nanoseconds: NDArray[np.int64] = pc.cast(times, pa.int64()).to_numpy()
+    return nanoseconds

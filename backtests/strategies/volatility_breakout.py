@@ -1,0 +1,82 @@
+"""Volatility breakout: buy when a quiet market in an upward trend leaves its range on strong volume. Source: DESIGN §10."""
+
+from dataclasses import dataclass
+
+from backtests.candles.series import Candles
+from backtests.indicators import WILDER_BARS, adx14, atr14, bollinger_width, max_before, mean_before, min_before, sma
+from backtests.strategies.base import Answers, Numbers, Signals, Strategy, all_open, answers, bounded
+from backtests.strategies.exits import ExitParameters
+
+
+@dataclass(frozen=True)
+class VolatilityBreakoutParameters(ExitParameters):
+    """Lengths in bars, factors as fractions."""
+
+    trend_bars: int = bounded(50, low=2, high=1000, unit="bars", help="Trend: the close is above the mean of this many closes.")
+    band_bars: int = bounded(20, low=2, high=500, unit="bars", help="Squeeze: length of the Bollinger bands.")
+    band_deviations: float = bounded(2.0, low=0.1, high=10, unit="σ", help="Squeeze: half width of the bands.")
+    squeeze_bars: int = bounded(10, low=2, high=500, unit="bars", help="Squeeze: the narrowest band of this many bars before counts.")
+    squeeze_mean_bars: int = bounded(
+        20, low=2, high=500, unit="bars", help="Squeeze: it is compared with the mean width of this many bars."
+    )
+    squeeze_ratio: float = bounded(0.8, low=0.01, high=2, unit="fraction", help="Squeeze: narrow means under this share of the mean.")
+    breakout_bars: int = bounded(20, low=2, high=1000, unit="bars", help="Breakout: the close is above the highest high of this many bars.")
+    volume_bars: int = bounded(20, low=2, high=1000, unit="bars", help="Volume: compared with the mean of this many bars before.")
+    volume_factor: float = bounded(1.5, low=0, high=100, unit="times", help="Volume: strong means over this many times the mean.")
+
+
+def warm_up(parameters: VolatilityBreakoutParameters) -> int:
+    """Bars at the start whose answer is unknown; the next one is known."""
+    band_known_at = parameters.band_bars - 1
+    return max(
+        parameters.trend_bars - 1,
+        band_known_at + parameters.squeeze_bars,
+        band_known_at + parameters.squeeze_mean_bars,
+        parameters.breakout_bars,
+        parameters.volume_bars,
+        WILDER_BARS,
+    )
+
+
+def signals(candles: Candles, parameters: VolatilityBreakoutParameters) -> Signals:
+    """Entry needs all four gates at the close of a bar, and an ATR14 to measure stop and target with."""
+    gates = {
+        "trend": _trend(candles, parameters),
+        "squeeze": _squeeze(candles, parameters),
+        "breakout": _breakout(candles, parameters),
+        "volume": _volume(candles, parameters),
+    }
+    atr = atr14(candles.high, candles.low, candles.close)
+    return Signals(
+        entry=all_open({**gates, "distance": answers(atr > 0, atr)}),
+        stop_distance=parameters.stop_atr * atr,
+        target_distance=parameters.target_atr * atr,
+        fakeout_distance=parameters.fakeout_atr * atr,
+        strength=adx14(candles.high, candles.low, candles.close),
+        gates=gates,
+    )
+
+
+def _trend(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
+    mean: Numbers = sma(candles.close, parameters.trend_bars)
+    return answers(candles.close > mean, mean)
+
+
+def _squeeze(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
+    width = bollinger_width(candles.close, bars=parameters.band_bars, deviations=parameters.band_deviations)
+    narrowest = min_before(width, parameters.squeeze_bars)
+    usual = mean_before(width, parameters.squeeze_mean_bars)
+    return answers(narrowest < parameters.squeeze_ratio * usual, narrowest, usual)
+
+
+def _breakout(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
+    ceiling = max_before(candles.high, parameters.breakout_bars)
+    return answers(candles.close > ceiling, ceiling)
+
+
+def _volume(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
+    usual = mean_before(candles.volume, parameters.volume_bars)
+    return answers(candles.volume > parameters.volume_factor * usual, usual)
+
+
+STRATEGY = Strategy(name="volatility_breakout", parameters=VolatilityBreakoutParameters, warm_up=warm_up, signals=signals)
