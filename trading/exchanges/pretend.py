@@ -1,0 +1,220 @@
+"""A pretended exchange: market orders filled against somebody's quotes, remembered in an injected store.
+
+Serves simulated and replay accounts (and paper ones later). It behaves as a remote exchange does: it knows only client
+ids, refuses one it has seen, and what it has committed stays committed whatever happens to us.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from dgbot.core.errors import ExchangeRejected, OutcomeUnknown
+from dgbot.core.interval import Interval
+from dgbot.core.money import round_down
+from dgbot.core.protocols import Clock, Quotes
+from dgbot.core.types import (
+    Balance,
+    Candle,
+    Capabilities,
+    Fees,
+    Level,
+    OrderBook,
+    OrderRequest,
+    OrderType,
+    Side,
+    Ticker,
+    TradingRules,
+    VenueFill,
+    VenueOrder,
+    VenueOrderStatus,
+    VenuePosition,
+)
+
+DUPLICATE_CLIENT_ID = "duplicate_client_id"
+
+
+class DuplicateClientId(Exception):
+    """The store has this client id already."""
+
+
+class VenueStore(Protocol):
+    """The exchange's memory. Each call is one commit of its own, on a connection of its own."""
+
+    def balances(self) -> dict[str, Decimal]:
+        """Free amount by asset."""
+
+    def record(self, order: VenueOrder, *, changes: dict[str, Decimal]) -> None:
+        """Keep an order with its fills and change balances, all or nothing.
+
+        Raises DuplicateClientId when the client id is known, ValueError when a balance would fall below zero.
+        """
+
+    def order(self, *, client_id: str | None, exchange_order_id: str | None) -> VenueOrder | None:
+        """One order with its fills."""
+
+    def orders(self, *, start: datetime | None, end: datetime | None) -> list[VenueOrder]:
+        """Orders created in [start, end), oldest first; None leaves that side open."""
+
+    def next_id(self) -> str:
+        """A fresh exchange id."""
+
+
+@dataclass(frozen=True)
+class PretendExchange:
+    """One account of the pretended exchange. Orders execute at once or not at all: market orders only."""
+
+    quotes: Quotes
+    store: VenueStore
+    clock: Clock
+    fee_rates: Fees
+    capabilities: Capabilities = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True)
+
+    # --- Quotes ---
+    def markets(self) -> Sequence[TradingRules]:
+        """See Quotes."""
+        return self.quotes.markets()
+
+    def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
+        """See Quotes."""
+        return self.quotes.trading_rules(symbol, at=at)
+
+    def ticker(self, symbol: str) -> Ticker:
+        """See Quotes."""
+        return self.quotes.ticker(symbol)
+
+    def order_book(self, symbol: str) -> OrderBook:
+        """See Quotes."""
+        return self.quotes.order_book(symbol)
+
+    def candles(self, symbol: str, interval: Interval, *, start: datetime, end: datetime) -> Sequence[Candle]:
+        """See CandleSource."""
+        return self.quotes.candles(symbol, interval, start=start, end=end)
+
+    def server_time(self) -> datetime:
+        """Market time."""
+        return self.clock.now()
+
+    # --- The account ---
+    def fees(self, symbol: str) -> Fees:  # noqa: ARG002 - one tier for every symbol here
+        """See Exchange."""
+        return self.fee_rates
+
+    def balances(self) -> Sequence[Balance]:
+        """See Exchange. Nothing is ever locked: orders execute at once."""
+        return [Balance(asset=asset, free=free, locked=Decimal(0)) for asset, free in sorted(self.store.balances().items())]
+
+    def positions(self) -> Sequence[VenuePosition]:
+        """A spot exchange has none."""
+        return []
+
+    # --- Orders ---
+    def place(self, request: OrderRequest) -> VenueOrder:
+        """Execute a market order against the book of this moment."""
+        if request.order_type is not OrderType.MARKET:
+            raise ExchangeRejected(f"{request.client_id}: only market orders are traded here", code="unsupported_order_type")
+        rules = self.quotes.trading_rules(request.symbol, at=self.clock.now())
+        levels = self._levels(request)
+        executions = _execute(levels, request=request, lot_step=rules.lot_step)
+        total = sum((level.price * level.amount for level in executions), Decimal(0))
+        if (request.quote_amount if request.quote_amount is not None else total) < rules.minimum_total:
+            raise ExchangeRejected(f"{request.client_id}: below the minimum of {rules.minimum_total:f} {rules.quote}", code="under_min_total")
+        order = self._order(request, executions=executions, quote=rules.quote)
+        self._remember(order, rules=rules)
+        return order
+
+    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:  # noqa: ARG002 - the id is enough here
+        """Nothing rests here, so there is nothing to cancel: the order as it ended."""
+        order = self.store.order(client_id=None, exchange_order_id=exchange_order_id)
+        if order is None:
+            raise ExchangeRejected(f"there is no order {exchange_order_id}", code="order_not_found")
+        return order
+
+    def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:  # noqa: ARG002
+        """See Exchange."""
+        return self.store.order(client_id=client_id, exchange_order_id=exchange_order_id)
+
+    def open_orders(self, symbol: str | None = None) -> Sequence[VenueOrder]:  # noqa: ARG002
+        """None: every order ends when it is placed."""
+        return []
+
+    def closed_orders(self, *, symbol: str | None, start: datetime, end: datetime) -> Sequence[VenueOrder]:
+        """See Exchange."""
+        return [order for order in self.store.orders(start=start, end=end) if symbol in (None, order.symbol)]
+
+    def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
+        """See Exchange."""
+        return [fill for order in self.store.orders(start=since, end=None) for fill in order.fills if symbol in (None, fill.symbol)]
+
+    def _levels(self, request: OrderRequest) -> tuple[Level, ...]:
+        book = self.quotes.order_book(request.symbol)
+        levels = book.asks if request.side is Side.BUY else book.bids
+        if not levels:
+            raise ExchangeRejected(f"{request.client_id}: the book of {request.symbol} is empty", code="empty_book")
+        return levels
+
+    def _order(self, request: OrderRequest, *, executions: Sequence[Level], quote: str) -> VenueOrder:
+        now = self.clock.now()
+        order_id = self.store.next_id()
+        filled = sum((level.amount for level in executions), Decimal(0))
+        fills = tuple(
+            VenueFill(
+                exchange_trade_id=f"{order_id}-{number}",
+                exchange_order_id=order_id,
+                client_id=request.client_id,
+                symbol=request.symbol,
+                side=request.side,
+                price=level.price,
+                amount=level.amount,
+                fee=level.price * level.amount * self.fee_rates.taker_rate,
+                fee_currency=quote,
+                executed_at=now,
+            )
+            for number, level in enumerate(executions, start=1)
+        )
+        is_whole = request.quote_amount is not None or filled == request.amount
+        return VenueOrder(
+            exchange_order_id=order_id,
+            client_id=request.client_id,
+            symbol=request.symbol,
+            side=request.side,
+            order_type=request.order_type,
+            # A buy sized in quote leaves less than one lot over and counts as filled; a sale the book cannot take ends cancelled.
+            status=VenueOrderStatus.FILLED if is_whole and filled else VenueOrderStatus.CANCELLED,
+            filled_amount=filled,
+            created_at=now,
+            amount=request.amount,
+            quote_amount=request.quote_amount,
+            fills=fills,
+        )
+
+    def _remember(self, order: VenueOrder, *, rules: TradingRules) -> None:
+        sign = 1 if order.side is Side.BUY else -1
+        total = sum((fill.price * fill.amount for fill in order.fills), Decimal(0))
+        fees = sum((fill.fee for fill in order.fills), Decimal(0))
+        try:
+            self.store.record(order, changes={rules.base: sign * order.filled_amount, rules.quote: -sign * total - fees})
+        except DuplicateClientId:
+            # The earlier request was recorded; what became of it is a question for `order`.
+            raise OutcomeUnknown(f"{order.client_id} has been used before") from None
+        except ValueError as error:
+            raise ExchangeRejected(f"{order.client_id}: {error}", code="insufficient_funds") from None
+
+
+def _execute(levels: Sequence[Level], *, request: OrderRequest, lot_step: Decimal) -> list[Level]:
+    """What each level gives, in whole lots. A buy sized in quote floors its last level to a lot, as Upbit does."""
+    taken: list[Level] = []
+    base, quote = request.amount, request.quote_amount
+    for level in levels:
+        wanted = base if base is not None else (quote or Decimal(0)) / level.price
+        amount = round_down(min(level.amount, wanted), step=lot_step)
+        if amount > 0:
+            taken.append(replace(level, amount=amount))
+        if base is not None:
+            base -= amount
+        elif quote is not None:
+            quote -= amount * level.price
+        if amount < level.amount:
+            break
+    return taken

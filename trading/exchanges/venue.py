@@ -1,0 +1,30 @@
+"""A venue: clock, quotes, exchange and candle history of one account. What differs between the modes ends here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backtests.candles.series import Candles
+from dgbot.core.interval import Interval
+from dgbot.core.protocols import Clock, Exchange
+from dgbot.core.types import Mode
+
+
+class CandleHistory(Protocol):
+    """Candles for signals: always from the anchor on, since recursive indicators depend on where they start."""
+
+    def closed(self, symbol: str, interval: Interval, *, until: datetime, anchor_at: datetime | None) -> Candles:
+        """Candles closed at `until`, from the one opened at `anchor_at` (None: the series' first) on.
+
+        Raises ExchangeUnavailable when there are none to tell, ValueError when no candle opens at the anchor.
+        """
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Where one account trades."""
+
+    mode: Mode
+    clock: Clock
+    exchange: Exchange
+    history: CandleHistory

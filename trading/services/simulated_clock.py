@@ -1,0 +1,54 @@
+"""The clock of simulated markets: kept in one row, computed alike by every process, standing while nobody ticks it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection
+
+# Between two checkpoints (one a second) this much machine time counts; a longer silence means the platform was down.
+LONGEST_STEP_S = 5
+
+READ = """
+SELECT origin + elapsed + least(greatest(clock_timestamp() - checkpoint_at, interval '0'), %(longest)s * interval '1 second') * speed::float8
+FROM simulated_markets WHERE id = %(pk)s
+"""
+CHECKPOINT = """
+UPDATE simulated_markets SET
+    elapsed = elapsed + least(greatest(clock_timestamp() - checkpoint_at, interval '0'), %(longest)s * interval '1 second') * speed::float8,
+    checkpoint_at = clock_timestamp(),
+    speed = coalesce(%(speed)s, speed)
+WHERE id = %(pk)s RETURNING origin + elapsed
+"""
+
+
+@dataclass(frozen=True)
+class SimulatedClock:
+    """Market time of one simulated market, read from its row each time it is asked."""
+
+    market_pk: int
+
+    def now(self) -> datetime:
+        """Aware UTC market time. Raises LookupError when the market is gone."""
+        return _one(READ, pk=self.market_pk)
+
+
+def checkpoint(*, market_pk: int, speed: Decimal | None = None) -> datetime:
+    """Fold the time since the last checkpoint into the row and go on, at another speed if one is given."""
+    return _one(CHECKPOINT, pk=market_pk, speed=speed)
+
+
+def _one(sql: str, *, pk: int, speed: Decimal | None = None) -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"pk": pk, "longest": LONGEST_STEP_S, "speed": speed})
+        row = cursor.fetchone()
+    if row is None:
+        raise LookupError(f"there is no simulated market {pk}")
+    return row[0]
+
+
+def hour_slots(*, after: datetime, until: datetime, most: int) -> list[datetime]:
+    """The full hours in (after, until], oldest first, at most `most`."""
+    first = after.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    count = max(0, int((until - first) // timedelta(hours=1)) + 1)
+    return [first + timedelta(hours=number) for number in range(min(count, most))]
