@@ -4,8 +4,8 @@
 import os
 import sys
 
+from dgbot.local import commands
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(sys.argv)
+    sys.exit(commands.run(sys.argv))

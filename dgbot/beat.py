@@ -8,8 +8,9 @@ import logging
 from typing import Any
 
 import psycopg2
-from django.conf import settings
 from django_celery_beat.schedulers import DatabaseScheduler
+
+from dgbot.base.locks import connect_direct
 
 LOCK_KEY = 0x6467_626F_7462  # "dgbotb"; any constant nobody else uses
 WAIT_S = 2.0  # until a waiting beat asks again
@@ -37,7 +38,7 @@ class LockedScheduler(DatabaseScheduler):
         """Whether this session holds the lock; asking also proves that the session still lives."""
         try:
             if self._connection is None:
-                self._connection = _connect()
+                self._connection = connect_direct("beat lock")
                 logger.info("beat is waiting for the scheduler lock")
             with self._connection.cursor() as cursor:
                 return self._holds(cursor)
@@ -59,22 +60,3 @@ class LockedScheduler(DatabaseScheduler):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _connect() -> Any:
-    """A session of its own, past any pooler: session locks die with the session."""
-    database = settings.DATABASE_DIRECT
-    connection = psycopg2.connect(
-        dbname=database["NAME"],
-        user=database["USER"] or None,
-        password=database["PASSWORD"] or None,
-        host=database["HOST"] or None,
-        port=database["PORT"] or None,
-        connect_timeout=5,
-        application_name="dgbot beat lock",
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=2,
-    )
-    connection.autocommit = True
-    return connection
