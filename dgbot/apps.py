@@ -11,4 +11,4 @@ class HouseConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and the Celery app, without which `delay` would look for a broker on localhost."""
-        from dgbot import celery, checks  # noqa: F401, PLC0415  imported for their registrations
+        from dgbot import celery, checks  # noqa: F401  imported for their registrations

@@ -22,9 +22,9 @@ def keep_our_logging(**_: Any) -> None:
 @worker_process_init.connect
 def log_to_own_file(**_: Any) -> None:
     """Each pool child writes a file of its own: worker-1.log, worker-2.log."""
-    from billiard.process import current_process  # noqa: PLC0415  only in a worker
+    from billiard.process import current_process
 
-    from dgbot.logs import ProcessFileHandler  # noqa: PLC0415  after Django's logging is set up
+    from dgbot.logs import ProcessFileHandler
 
     for handler in logging.getLogger().handlers:
         if isinstance(handler, ProcessFileHandler):

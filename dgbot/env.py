@@ -51,7 +51,7 @@ def _text(name: str, help_text: str, *, default: str = "", secret: bool = False)
 
 SECTIONS: dict[str, tuple[Variable, ...]] = {
     "The platform": (
-        Variable("DGBOT_DATA_DIR", "Folder of databases, logs and archives. Default: var/ in the checkout; as root /var/lib/dgbot/….", "path", None),
+        Variable("DGBOT_DATA_DIR", "Folder of databases, logs and archives. Default: var/ here; as root /var/lib/dgbot/….", "path", None),
         Variable("DGBOT_HOST", "Address the web server listens on.", default="127.0.0.1"),
         Variable("DGBOT_PORT", "Port the web server listens on.", "integer", 8000, minimum=1, maximum=65535),
         Variable("DGBOT_DEBUG", "Django's debug pages; never with real money.", "boolean", False),
@@ -61,15 +61,19 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("DGBOT_HTTPS", "The site is reached over HTTPS: secure cookies, redirect, HSTS.", "boolean", False),
         Variable("DGBOT_METRICS_TOKEN", "Bearer token that opens /metrics to others than this machine.", secret=True),
         Variable("DGBOT_LOG_LEVEL", "Least level that is logged.", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
-        Variable("DGBOT_DEPLOYMENT", "Three base32 characters in every client id; one value per installation.", default="DEV", pattern="base32"),
+        Variable(
+            "DGBOT_DEPLOYMENT", "Three base32 characters in every client id; one value per installation.", default="DEV", pattern="base32"
+        ),
         Variable("DGBOT_TEST_DATA", "Folder of recorded files that some tests read.", "path", None),
         Variable("DGBOT_PROCESS", "Name of this process in logs; set by whatever starts it.", default=""),
         Variable("DGBOT_SUPERVISED", "Set by scripts/up.sh for its children: they log to files only.", "boolean", False),
     ),
     "Servers (default: embedded, started by scripts/up.sh)": (
-        Variable("DATABASE_URL", "PostgreSQL: postgres://user:password@host:5432/name.", "url", secret=True, schemes=("postgres", "postgresql")),
         Variable(
-            "DATABASE_DIRECT_URL", "The same database past a connection pooler, for locks.", "url", secret=True, schemes=("postgres", "postgresql")
+            "DATABASE_URL", "PostgreSQL: postgres://user:password@host:5432/name.", "url", secret=True, schemes=("postgres", "postgresql")
+        ),
+        Variable(
+            "DATABASE_DIRECT_URL", "The same database past a pooler, for locks.", "url", secret=True, schemes=("postgres", "postgresql")
         ),
         Variable("REDIS_URL", "Redis or Valkey; databases 0, 1 and 2 are used.", "url", secret=True, schemes=("redis", "rediss", "unix")),
     ),
@@ -78,7 +82,9 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("DGBOT_TWO_PERSON", "Steps that widen risk need a second person.", "boolean", False),
         Variable("DGBOT_RISK_TIMEZONE", "Its calendar day is the trading day of risk limits.", "timezone", "Asia/Seoul"),
         Variable("TRADING_SYMBOL", "Symbol of the first bot.", default="KRW-BTC"),
-        Variable("TRADING_AMOUNT", "Amount per trade of the first bot, KRW.", "decimal", Decimal(50_000), minimum=1, maximum=1_000_000_000_000),
+        Variable(
+            "TRADING_AMOUNT", "Amount per trade of the first bot, KRW.", "decimal", Decimal(50_000), minimum=1, maximum=1_000_000_000_000
+        ),
         Variable("SCHEDULER_ENABLED", "Scheduled cycles run.", "boolean", True),
         Variable("SCHEDULER_INTERVAL_MINUTES", "First period of the trading cycle, minutes.", "integer", 60, minimum=1, maximum=1440),
         Variable("UPBIT_ACCESS_KEY", "Upbit key, imported once into the sealed store.", secret=True),
@@ -108,7 +114,14 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         _seconds("DGBOT_ENTRY_PERMIT_S", 0.8, "Life of a permit to send an entry.", maximum=30),
         _seconds("DGBOT_EXIT_PERMIT_S", 3.0, "Life of a permit to send an exit.", maximum=60),
         _seconds("DGBOT_HEARTBEAT_S", 5.0, "Pause between two heartbeats of a process.", minimum=0.5, maximum=300),
-        Variable("DGBOT_SIMULATED_FAST_SLOTS", "Simulated slots at one a second, then one a minute.", "integer", 300, minimum=0, maximum=1_000_000),
+        Variable(
+            "DGBOT_SIMULATED_FAST_SLOTS",
+            "Simulated slots at one a second, then one a minute.",
+            "integer",
+            300,
+            minimum=0,
+            maximum=1_000_000,
+        ),
     ),
 }
 VARIABLES = {variable.name: variable for section in SECTIONS.values() for variable in section}
@@ -172,7 +185,7 @@ def read_dotenv(path: Path | None) -> dict[str, str]:
         return {}
 
     class Reader(environ.Env):
-        ENVIRON: dict[str, str] = {}  # noqa: RUF012  a class attribute is django-environ's interface
+        ENVIRON: dict[str, str] = {}
 
     Reader.read_env(str(path), parse_comments=True)
     return Reader.ENVIRON
@@ -231,7 +244,7 @@ def _refusal(variable: Variable, must: str, text: str) -> BadInput:
 def _parse_text(variable: Variable, text: str) -> str:
     if variable.choices and text not in variable.choices:
         raise _refusal(variable, f"be one of {', '.join(variable.choices)}", text)
-    if variable.pattern == "base32" and not (len(text) == 3 and set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")):  # noqa: PLR2004
+    if variable.pattern == "base32" and not (len(text) == 3 and set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")):
         raise _refusal(variable, "be three characters of A-Z and 2-7", text)
     return text
 
@@ -320,7 +333,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}" if value < 1e6 else f"{value:.0f}"  # noqa: PLR2004
+        return f"{value:g}" if value < 1e6 else f"{value:.0f}"
     if isinstance(value, tuple):
         return ",".join(value)
     return "" if value is None else str(value)

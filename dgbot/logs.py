@@ -12,7 +12,7 @@ FILE_LIMIT_BYTES, FILES_KEPT = 10_000_000, 10
 class UtcFormatter(logging.Formatter):
     """`2026-11-21T03:00:00.123Z WARNING trading.gateway: order=12 …`"""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

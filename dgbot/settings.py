@@ -132,7 +132,8 @@ def _database(url: str) -> dict[str, Any]:
         # Under ASGI every request may come on another thread, so kept connections would pile up.
         "CONN_MAX_AGE": 60 if PROCESS in LONG_RUNNING else 0,
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": bool(ENV["DATABASE_DIRECT_URL"]),  # a pooler in between gives the cursor's next page to another session
+        # A pooler gives the next page of a cursor to another session.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(ENV["DATABASE_DIRECT_URL"]),
         "OPTIONS": {"connect_timeout": 5, "application_name": f"dgbot {PROCESS or 'manage'}"},
     }
 
@@ -141,7 +142,8 @@ DATABASES = {"default": _database(ENV["DATABASE_URL"] or PLACES.database_url())}
 # What a pretended exchange remembers goes through a connection and commits of its own, as to a remote exchange.
 DATABASES["venue"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 DATABASE_ROUTERS = ["trading.routers.VenueRouter"]
-DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or PLACES.database_url())  # session locks need their own session
+# Session locks need a session of their own, past any pooler.
+DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or PLACES.database_url())
 
 # --- Redis: broker 0, channel layer 1, cache 2; may be lost at any moment ---
 BROKER_DB, CHANNELS_DB, CACHE_DB = 0, 1, 2
@@ -193,7 +195,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
-CELERY_TASK_QUEUES = {name: {} for name in QUEUES}
+CELERY_TASK_QUEUES: dict[str, Any] = {name: {} for name in QUEUES}
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once instead of filling unread
 CELERY_TASK_ROUTES = {

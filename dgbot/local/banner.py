@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 WIDTH = 12
+LIVE = "LIVE: bots in mode live trade real money"
+PAPER = "no real money: DGBOT_LIVE_TRADING is false"
 
 
 def text(*, address: str, live_trading: bool, said: str, started: datetime, seconds: float, logs: Path) -> str:
@@ -12,7 +15,7 @@ def text(*, address: str, live_trading: bool, said: str, started: datetime, seco
     lines = [
         ("Address", address),
         ("Login", f"{address}login/"),
-        ("Mode", "live trading is switched on; bots in mode live trade real money" if live_trading else "no real money; live trading is off"),
+        ("Mode", LIVE if live_trading else PAPER),
         ("Started", f"{started.astimezone():%Y-%m-%d %H:%M:%S %z} ({seconds:.1f} s)"),
         ("Stop", "Ctrl-C here, or SIGTERM to this process"),
         ("Logs", str(logs)),
@@ -26,16 +29,16 @@ def text(*, address: str, live_trading: bool, said: str, started: datetime, seco
 
 def jobs_with_next_run() -> Iterator[str]:
     """Each enabled schedule and when it fires next, in this machine's zone."""
-    from django_celery_beat.models import PeriodicTask  # noqa: PLC0415  needs Django to be set up
+    from django_celery_beat.models import PeriodicTask
 
     for task in PeriodicTask.objects.filter(enabled=True).order_by("name"):
         yield f"{task.name}: {_next_run(task.schedule, task.last_run_at)}"
 
 
-def _next_run(schedule: object, last_run_at: datetime | None) -> str:
+def _next_run(schedule: Any, last_run_at: datetime | None) -> str:
     now = datetime.now(tz=UTC)
     period = getattr(schedule, "run_every", None)
     if isinstance(period, timedelta) and period < timedelta(minutes=1):
         return f"every {period.total_seconds():g} s"
-    remaining: timedelta = schedule.remaining_estimate(last_run_at or now)  # type: ignore[attr-defined]  every Celery schedule has it
+    remaining: timedelta = schedule.remaining_estimate(last_run_at or now)
     return f"{(now + max(remaining, timedelta())).astimezone():%Y-%m-%d %H:%M:%S %z}"

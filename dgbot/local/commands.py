@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         environment = env.load()
         if arguments[1:2] == ["up"]:
-            from dgbot.local import up  # noqa: PLC0415  every other command does without the supervisor
+            from dgbot.local import up
 
             return up.main(arguments[2:])
         with servers_for(arguments[1:], environment):
@@ -42,6 +42,6 @@ def servers_for(arguments: Sequence[str], environment: env.Environment) -> Abstr
 
 
 def _execute(arguments: Sequence[str]) -> None:
-    from django.core.management import execute_from_command_line  # noqa: PLC0415  a malformed environment is told before Django loads
+    from django.core.management import execute_from_command_line
 
     execute_from_command_line(list(arguments))

@@ -36,7 +36,14 @@ LEFTOVER_GRACE_S = 20.0
 POLL_S = 0.03
 STOP_SIGNALS = {POSTGRES: signal.SIGINT, VALKEY: signal.SIGTERM}  # SIGINT is PostgreSQL's fast, orderly shutdown
 UNPRIVILEGED = ("dgbot", "nobody")  # who runs the servers for root; initdb needs a named user
-POSTGRES_OPTIONS = ("listen_addresses=", "max_connections=100", "logging_collector=on", "log_filename=postgres-%a.log", "log_truncate_on_rotation=on", "log_rotation_size=0")  # fmt: skip
+POSTGRES_OPTIONS = (
+    "listen_addresses=",
+    "max_connections=100",
+    "logging_collector=on",  # one file per weekday, overwritten a week later
+    "log_filename=postgres-%a.log",
+    "log_truncate_on_rotation=on",
+    "log_rotation_size=0",
+)
 THROWAWAY_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -64,7 +71,7 @@ class Servers:
         prepare_folders(self.places)
         self._users = Lock(self.places.data / "users.lock")
         if not self._users.take(shared=True, timeout_s=STOP_TIMEOUT_S):  # taken only while the last keeper stops its servers
-            raise BadInput(f"the servers in {self.places.data} are still stopping after {STOP_TIMEOUT_S:.0f} s; look into its logs folder")
+            raise BadInput(f"the servers in {self.places.data} still stop after {STOP_TIMEOUT_S:.0f} s; look into {self.places.logs}")
         with held(self.places.data / "start.lock", timeout_s=START_TIMEOUT_S):
             if not is_alive(self.places):
                 self._start_keeper()
@@ -102,7 +109,8 @@ class Servers:
 
     def _start_keeper(self) -> None:
         (self.places.data / "keeper.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "dgbot.local.servers", self.places.data, *self.names, *(["--throwaway"] if self.throwaway else [])]
+        flags = ["--throwaway"] if self.throwaway else []
+        command = [sys.executable, "-m", "dgbot.local.servers", str(self.places.data), *self.names, *flags]
         path = os.pathsep.join(filter(None, [str(env.BASE_DIR), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path}
         self._keeper = processes.start(
@@ -118,14 +126,16 @@ class Servers:
                 return self._refuse_missing(state)
             gone = self._keeper is not None and self._keeper.poll() is not None
             if gone or state.get("state") == "failed":
-                raise BadInput(state.get("reason") or f"the servers did not start: {processes.tail(self.places.logs / 'servers.out', lines=3)}")
+                said = processes.tail(self.places.logs / "servers.out", lines=3)
+                raise BadInput(state.get("reason") or f"the servers did not start: {said}")
             time.sleep(POLL_S)
         raise BadInput(f"the servers were not ready after {START_TIMEOUT_S:.0f} s; see {self.places.logs}")
 
     def _refuse_missing(self, state: dict[str, Any]) -> None:
         missing = set(self.names) - set(state["names"])
         if missing:
-            raise BadInput(f"the running servers lack {' and '.join(sorted(missing))}: another command runs with other URLs; wait for its end")
+            lacking = " and ".join(sorted(missing))
+            raise BadInput(f"the running servers lack {lacking}: another command runs with other URLs; wait for its end")
 
 
 def is_alive(places: Places) -> bool:
@@ -269,8 +279,8 @@ class Keeper:
         shutil.rmtree(draft, ignore_errors=True)
         _private_folder(draft, self.user)
         locale = "C" if sys.platform == "darwin" else "C.UTF-8"
-        command = [initdb, "-D", draft, "-U", "postgres", "--auth=trust", "--encoding=utf8", f"--locale={locale}", "--data-checksums"]
-        done = self._launch("initdb", [*command, *(["--no-sync"] if self.throwaway else [])])
+        options = ["-U", "postgres", "--auth=trust", "--encoding=utf8", f"--locale={locale}", "--data-checksums"]
+        done = self._launch("initdb", [str(initdb), "-D", str(draft), *options, *(["--no-sync"] if self.throwaway else [])])
         if done.wait(timeout=START_TIMEOUT_S) != 0:
             raise BadInput(f"initdb failed: {processes.tail(self.places.logs / 'initdb.out', lines=3)}")
         shutil.rmtree(self.places.postgres, ignore_errors=True)
@@ -279,9 +289,18 @@ class Keeper:
     def _start_valkey(self) -> subprocess.Popen[bytes]:
         places = self.places
         places.valkey_socket.unlink(missing_ok=True)
-        listen = ["--port", "0", "--unixsocket", places.valkey_socket, "--unixsocketperm", "700"]
-        keep = ["--dir", places.valkey, "--appendonly", "no" if self.throwaway else "yes", "--save", "", "--maxmemory-policy", "noeviction"]
-        return self._launch(VALKEY, [binaries.valkey_server(), *listen, *keep])
+        listen = ["--port", "0", "--unixsocket", str(places.valkey_socket), "--unixsocketperm", "700"]
+        keep = [
+            "--dir",
+            str(places.valkey),
+            "--appendonly",
+            "no" if self.throwaway else "yes",
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+        ]
+        return self._launch(VALKEY, [str(binaries.valkey_server()), *listen, *keep])
 
     def _launch(self, name: str, command: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
         return processes.start(
@@ -304,7 +323,7 @@ class Keeper:
         raise BadInput(f"{name} was not ready after {START_TIMEOUT_S:.0f} s; its last lines:\n{self._last_lines(name)}")
 
     def _postgres_is_ready(self) -> bool:
-        import psycopg2  # noqa: PLC0415  not needed when PostgreSQL is elsewhere
+        import psycopg2
 
         try:
             connection = psycopg2.connect(host=str(self.places.run), user="postgres", dbname="postgres", connect_timeout=5)
@@ -312,11 +331,11 @@ class Keeper:
             return False
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dgbot')")
-            if not cursor.fetchone()[0]:
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = 'dgbot'")
+            if cursor.fetchone() is None:
                 cursor.execute("CREATE ROLE dgbot LOGIN CREATEDB")
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'dgbot')")
-            if not cursor.fetchone()[0]:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = 'dgbot'")
+            if cursor.fetchone() is None:
                 cursor.execute("CREATE DATABASE dgbot OWNER dgbot")
         connection.close()
         return True

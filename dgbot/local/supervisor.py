@@ -112,8 +112,8 @@ class Supervisor:
         name = child.program.name
         environment = {**os.environ, "DGBOT_PROCESS": name, "DGBOT_SUPERVISED": "true", "PYTHONUNBUFFERED": "1"}
         child.process = processes.start(child.program.command, output=self._output(name), environment=environment)
-        running = {each: other.process for each, other in self.children.items() if other.process is not None and other.process.poll() is None}
-        processes.remember(self.pids_path, {each: Identity.of(process.pid) for each, process in running.items()})
+        running = {each: pid for each in self.children if (pid := self.pid(each)) is not None}
+        processes.remember(self.pids_path, {each: Identity.of(pid) for each, pid in running.items()})
 
     def _note_end(self, child: Child, now: float) -> None:
         code = child.process.returncode if child.process else 0
@@ -122,8 +122,9 @@ class Supervisor:
         name = child.program.name
         if child.has_given_up:
             child.start_at = now + SLOW_RETRY_S
-            self.say(f"{name} ended {len(child.ends)} times in {ENDS_WINDOW_S:.0f} s (exit code {code}); next try in {SLOW_RETRY_S / 60:.0f} min.")
-            self.say(f"Its last lines:\n{self.last_lines(name)}")
+            often = f"{len(child.ends)} times in {ENDS_WINDOW_S:.0f} s"
+            self.say(f"{name} ended {often} (exit code {code}) and is tried again in {SLOW_RETRY_S / 60:.0f} min; its last lines:")
+            self.say(self.last_lines(name))
             return
         pause = BACKOFF_S[min(len(child.ends), len(BACKOFF_S)) - 1]
         child.start_at = now + pause

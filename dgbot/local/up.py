@@ -1,6 +1,6 @@
 """`scripts/up.sh`, `manage.py up`, `python -m dgbot.local`: everything on this machine, in order, until told to stop.
 
-    environment → lock → port, disk, folder → servers → prepare → warm-up → static files → processes → HTTP → banner
+environment → lock → port, disk, folder → servers → prepare → warm-up → static files → processes → HTTP → banner
 """
 
 import argparse
@@ -24,7 +24,6 @@ import psutil
 from dgbot import env
 from dgbot.core.errors import BadInput
 from dgbot.local.lock import Lock
-from dgbot.local.paths import Places
 from dgbot.local.servers import Servers, needed, places_of, prepare_folders
 from dgbot.local.supervisor import Program, Supervisor
 
@@ -34,10 +33,14 @@ WEB_TIMEOUT_S = 60.0
 CHECK_TIMEOUT_S = 120.0
 POLL_S = 0.1
 STAGES_PER_CYCLE = 4
+FULL_CYCLE = """
+    SELECT EXISTS (SELECT FROM cycles WHERE recorded_at >= %s
+                   AND (SELECT count(*) FROM stage_results WHERE stage_results.cycle_id = cycles.id) = %s)
+"""
 QUEUES = "cycles,backtests,data_ingestion,notifications,default"
 
 
-class Stopped(Exception):  # noqa: N818  not an error
+class Stopped(Exception):
     """SIGINT or SIGTERM arrived while we were starting."""
 
 
@@ -138,9 +141,9 @@ class Up:
             time.sleep(POLL_S)
 
     def _show_banner(self, said: str) -> None:
-        from django.db import connection  # noqa: PLC0415  Django is set up by prepare
+        from django.db import connection
 
-        from dgbot.local import banner  # noqa: PLC0415
+        from dgbot.local import banner
 
         seconds = time.monotonic() - self.started
         live = self.environment["DGBOT_LIVE_TRADING"]
@@ -180,7 +183,8 @@ def refuse_taken_port(host: str, port: int) -> None:
         try:
             probe.bind(address)
         except OSError as error:
-            raise BadInput(f"port {port} on {host} cannot be used ({error.strerror}); set DGBOT_PORT to a free one, for example {port + 1}") from error
+            remedy = f"set DGBOT_PORT to a free one, for example {port + 1}"
+            raise BadInput(f"port {port} on {host} cannot be used ({error.strerror}); {remedy}") from error
 
 
 def _resolve(host: str, port: int) -> tuple[Any, ...]:
@@ -203,12 +207,12 @@ def refuse_full_disk(folder: Path) -> None:
 def prepare(*, fresh_servers: bool) -> str:
     """Set Django up in this process, prepare the database and the files. Returns what the seeds said."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
-    import django  # noqa: PLC0415  the refusals above must not wait for it
+    import django
 
     django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.core.management import call_command
 
-    from dgbot.base import warmups  # noqa: PLC0415
+    from dgbot.base import warmups
 
     said = StringIO()
     call_command("prepare", fresh_servers=fresh_servers, stdout=said)
@@ -219,8 +223,8 @@ def prepare(*, fresh_servers: bool) -> str:
 
 def _collect_static() -> None:
     """Collect when a file may have changed: another lock file, or a newer one of ours."""
-    from django.conf import settings  # noqa: PLC0415
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.conf import settings
+    from django.core.management import call_command
 
     mark = settings.STATIC_ROOT / ".collected"
     print_now = _static_print()
@@ -238,17 +242,17 @@ def _static_print() -> str:
 
 def database_time() -> datetime:
     """The database's clock, by which cycles are recorded."""
-    return _ask("SELECT clock_timestamp()")  # type: ignore[no-any-return]
+    now: datetime = _ask("SELECT clock_timestamp()")
+    return now
 
 
 def full_cycles(since: datetime) -> bool:
     """Whether a cycle recorded after `since` has all its stages."""
-    complete = f"(SELECT count(*) FROM stage_results WHERE stage_results.cycle_id = cycles.id) = {STAGES_PER_CYCLE}"
-    return bool(_ask(f"SELECT EXISTS (SELECT FROM cycles WHERE recorded_at >= %s AND {complete})", since))  # noqa: S608  constants only
+    return bool(_ask(FULL_CYCLE, since, STAGES_PER_CYCLE))
 
 
 def _ask(query: str, *parameters: Any) -> Any:
-    from django.db import connection  # noqa: PLC0415  Django is set up by prepare
+    from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
