@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Install what the tests need and run them against servers they start themselves.
+# usage: scripts/test.sh [quick|contracts|faults|replay|browser|api-fuzz|soak] [pytest options]; without an area, what CI runs.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/python.sh
+
+CI_AREAS="quick contracts faults replay browser"
+ALL_AREAS="$CI_AREAS api-fuzz soak"
+not_run=()
+failed=()
+times=()
+
+case "${1:-}" in
+-h | --help)
+    sed -n '2,3s/^# //p' "$0"
+    exit 0
+    ;;
+"" | -*) areas=$CI_AREAS ;;
+*)
+    areas=$1
+    shift
+    case " $ALL_AREAS " in *" $areas "*) ;; *)
+        echo "$areas is not an area; the areas are: $ALL_AREAS" >&2
+        exit 2
+        ;;
+    esac
+    ;;
+esac
+
+# The operator's settings, servers and data must not reach the tests, nor the tests them.
+for name in $(env | sed -n 's/^\(DGBOT_[A-Z0-9_]*\|DATABASE_[A-Z_]*URL\|REDIS_URL\)=.*/\1/p'); do
+    [ "$name" = DGBOT_TEST_DATA ] || unset "$name"
+done
+ensure_environment requirements-dev.txt || exit 2
+DGBOT_DATA_DIR=$(mktemp -d /tmp/dgbot-test.XXXXXX)
+chmod 755 "$DGBOT_DATA_DIR"  # as root the servers run as another user, who must get in
+export DGBOT_DATA_DIR
+trap 'rm -rf "$DGBOT_DATA_DIR"' EXIT
+
+step() {
+    local label=$1
+    shift
+    echo "--- $label"
+    "$@" || failed+=("$label")
+}
+
+pytest_area() {  # label, folders…, then -- and options
+    local label=$1 folders=()
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        [ -d "$1" ] && folders+=("$1")
+        shift
+    done
+    shift
+    if [ ${#folders[@]} -eq 0 ]; then
+        echo "--- $label: no tests yet"
+        return
+    fi
+    step "pytest $label" .venv/bin/python -m pytest "${folders[@]}" ${@+"$@"}
+}
+
+find_chromium() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
+chromium_or_not_run() {
+    find_chromium >/dev/null && return 0
+    if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+        find_chromium >/dev/null && return 0
+    fi
+    not_run+=("browser: Chromium is not installed (as root on Debian this script installs it)")
+    return 1
+}
+
+requirements_in_step() {
+    if ! command -v uv >/dev/null 2>&1; then
+        echo "skipped: uv is not installed"
+        return 0
+    fi
+    uv lock --check --quiet &&
+        uv export --quiet --locked --no-dev --no-emit-project --format requirements-txt --no-header | diff -q - requirements.txt &&
+        uv export --quiet --locked --no-emit-project --format requirements-txt --no-header | diff -q - requirements-dev.txt
+}
+
+run_quick() {
+    step "ruff check" .venv/bin/ruff check --quiet .
+    step "ruff format" .venv/bin/ruff format --quiet --check .
+    step "mypy" .venv/bin/mypy --no-error-summary
+    step "import line" .venv/bin/lint-imports --no-logo
+    step "requirements in step with uv.lock" requirements_in_step
+    step "manage.py check" .venv/bin/python manage.py check
+    step "no missing migration" .venv/bin/python manage.py makemigrations --check --dry-run
+    pytest_area quick tests/unit tests/properties -- "$@"
+}
+
+run_area() {
+    local area=$1
+    shift
+    case $area in
+    quick) run_quick "$@" ;;
+    browser) [ -d tests/browser ] && chromium_or_not_run && pytest_area browser tests/browser -- "$@" ;;
+    api-fuzz) pytest_area api-fuzz tests/api_fuzz -- "$@" ;;
+    *) pytest_area "$area" "tests/$area" -- "$@" ;;
+    esac
+}
+
+for area in $areas; do
+    started=$(date +%s)
+    echo "=== $area"
+    run_area "$area" ${@+"$@"}
+    times+=("$area $(($(date +%s) - started)) s")
+done
+
+echo "=== times: $(printf '%s; ' "${times[@]}")"
+for line in ${not_run[@]+"${not_run[@]}"}; do echo "NOT RUN $line"; done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED: $(printf '%s; ' "${failed[@]}")"
+    exit 1
+fi
+if [ ${#not_run[@]} -gt 0 ] && [ -n "${CI:-}" ]; then
+    echo "FAILED: with CI set nothing may be left out"
+    exit 1
+fi
+echo "PASSED"
