@@ -66,6 +66,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable("DGBOT_TEST_DATA", "Folder of recorded files that some tests read.", "path", None),
         Variable("DGBOT_PROCESS", "Name of this process in logs; set by whatever starts it.", default=""),
+        Variable("DGBOT_TEST_REAPER", "End children as on macOS, where the kernel does not; for tests.", "boolean", False),
         Variable("DGBOT_SUPERVISED", "Set by scripts/up.sh for its children: they log to files only.", "boolean", False),
     ),
     "Servers (default: embedded, started by scripts/up.sh)": (

@@ -199,9 +199,8 @@ CELERY_TASK_QUEUES: dict[str, Any] = {name: {} for name in QUEUES}
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once instead of filling unread
 CELERY_TASK_ROUTES = {
-    "trading.tasks.run_cycle": {"queue": "cycles"},
-    "trading.tasks.dispatch": {"queue": "cycles"},
-    "trading.tasks.*": {"queue": "default"},
+    "trading.tasks.take_snapshots": {"queue": "default"},
+    "trading.tasks.*": {"queue": "cycles"},
     "backtests.tasks.sync*": {"queue": "data_ingestion"},
     "backtests.tasks.import*": {"queue": "data_ingestion"},
     "backtests.tasks.*": {"queue": "backtests"},
@@ -212,6 +211,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = TASK_TIME_LIMIT_S
 CELERY_TASK_SOFT_TIME_LIMIT = TASK_TIME_LIMIT_S - 30
+CELERY_RESULT_EXPIRES = None  # no results, so no clean-up job among the schedules
 CELERY_TASK_IGNORE_RESULT = True  # what an operator must see lies in our own tables
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"

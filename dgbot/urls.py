@@ -1,7 +1,5 @@
 """Which address leads where."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView, LogoutView
@@ -13,6 +11,5 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
+    path("", include("monitoring.urls")),
 ]
-if find_spec("monitoring.urls"):
-    urlpatterns.append(path("", include("monitoring.urls")))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 12
+HALF_A_SECOND = timedelta(seconds=0.5)  # to the nearest second: 11:00:00, not 10:59:59
 LIVE = "LIVE: bots in mode live trade real money"
 PAPER = "no real money: DGBOT_LIVE_TRADING is false"
 
@@ -41,4 +42,4 @@ def _next_run(schedule: Any, last_run_at: datetime | None) -> str:
     if isinstance(period, timedelta) and period < timedelta(minutes=1):
         return f"every {period.total_seconds():g} s"
     remaining: timedelta = schedule.remaining_estimate(last_run_at or now)
-    return f"{(now + max(remaining, timedelta())).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    return f"{(now + max(remaining, timedelta()) + HALF_A_SECOND).astimezone():%Y-%m-%d %H:%M:%S %z}"

@@ -7,6 +7,7 @@ Given up is not the end of the others: a broken web page must not stop the guard
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,9 +53,9 @@ class Child:
 class Supervisor:
     """The children of `up`. Every method is called from the main thread, to which the kernel ties the children's life."""
 
-    def __init__(self, programs: Sequence[Program], *, data: Path, logs: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, programs: Sequence[Program], *, data: Path, logs: Path, say: Callable[[str], None], reaper: bool) -> None:
         self.children = {program.name: Child(program) for program in programs}
-        self.pids_path, self.logs, self.say = data / "pids.json", logs, say
+        self.pids_path, self.logs, self.say, self.reaper = data / "pids.json", logs, say, reaper
         self._reaper: subprocess.Popen[bytes] | None = None
 
     def end_leftovers(self) -> None:
@@ -66,7 +67,7 @@ class Supervisor:
     def start(self) -> None:
         """Start everything."""
         self.pids_path.unlink(missing_ok=True)
-        if sys.platform != "linux" or os.environ.get("DGBOT_TEST_REAPER"):
+        if self.reaper:
             self._reaper = self._start_reaper()
         for child in self.children.values():
             self._start(child)
@@ -111,7 +112,10 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         name = child.program.name
         environment = {**os.environ, "DGBOT_PROCESS": name, "DGBOT_SUPERVISED": "true", "PYTHONUNBUFFERED": "1"}
-        child.process = processes.start(child.program.command, output=self._output(name), environment=environment)
+        death_signal = None if self.reaper else signal.SIGKILL
+        child.process = processes.start(
+            child.program.command, output=self._output(name), environment=environment, death_signal=death_signal
+        )
         running = {each: pid for each in self.children if (pid := self.pid(each)) is not None}
         processes.remember(self.pids_path, {each: Identity.of(pid) for each, pid in running.items()})
 

@@ -78,7 +78,8 @@ class Up:
             lock.release()
 
     def _run_locked(self) -> int:
-        supervisor = Supervisor(programs(self.host, self.port), data=self.places.data, logs=self.places.logs, say=say)
+        reaper = sys.platform != "linux" or self.environment["DGBOT_TEST_REAPER"]
+        supervisor = Supervisor(programs(self.host, self.port), data=self.places.data, logs=self.places.logs, say=say, reaper=reaper)
         supervisor.end_leftovers()
         refuse_taken_port(self.host, self.port)
         refuse_full_disk(self.places.data)

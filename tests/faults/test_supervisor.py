@@ -1,0 +1,186 @@
+"""One command starts everything, and nothing is in the way afterwards, however it ended. Real processes, real servers."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from dgbot.env import BASE_DIR
+from dgbot.local.paths import Places
+
+pytestmark = pytest.mark.timeout(180)
+OPERATORS = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL")
+
+
+class Platform:
+    """`python -m dgbot.local` with a data folder and a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.run = folder, free_port(), None
+
+    def start(self, **variables: str) -> "Platform":
+        ours = {"DGBOT_DATA_DIR": str(self.folder), "DGBOT_PORT": str(self.port), **variables}
+        inherited = {name: value for name, value in os.environ.items() if name not in OPERATORS and not name.startswith("DGBOT_")}
+        self.run = subprocess.Popen(
+            [sys.executable, "-m", "dgbot.local"],
+            cwd=BASE_DIR,
+            env={**inherited, **ours},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return self
+
+    def wait_for(self, words: str) -> str:
+        said = ""
+        for line in self.run.stdout:
+            said += line
+            if words in line:
+                return said
+        raise AssertionError(f"it ended without saying {words!r}:\n{said}")
+
+    def end(self) -> tuple[int, str]:
+        said, _ = self.run.communicate(timeout=90)
+        return self.run.returncode, said
+
+    def processes(self) -> dict[int, str]:
+        """What runs on this folder: told from its command line or its environment."""
+        found = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = " ".join(process.cmdline())
+                if process.status() != psutil.STATUS_ZOMBIE and (
+                    str(self.folder) in words or process.environ().get("DGBOT_DATA_DIR") == str(self.folder)
+                ):
+                    found[process.pid] = words
+        return found
+
+    def left_after(self, seconds: float) -> dict[int, str]:
+        deadline = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return self.processes()
+
+    def sql(self, query: str):
+        with contextlib.closing(psycopg2.connect(host=str(Places(self.folder).run), user="dgbot", dbname="dgbot")) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchone() if cursor.description else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def platform():
+    folder = Path(tempfile.mkdtemp(prefix="dgbot-up.", dir="/tmp"))
+    folder.chmod(0o755)
+    platform = Platform(folder)
+    yield platform
+    if platform.run and platform.run.poll() is None:
+        platform.run.kill()
+    for pid in platform.left_after(15):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_second_start_is_refused_and_sigterm_stops_all_in_order(platform):
+    said = platform.start().wait_for("Logs")
+    assert f"http://127.0.0.1:{platform.port}/" in said
+
+    code, refusal = Platform.end(second := Platform(platform.folder).start())
+    assert code == 2
+    assert refusal.strip() == (
+        f"dgbot already runs as process {platform.run.pid} at http://127.0.0.1:{platform.port}/;"
+        f" stop it with Ctrl-C there or: kill {platform.run.pid}"
+    )
+    assert second.run.pid not in platform.processes()
+
+    platform.run.send_signal(signal.SIGTERM)
+    code, said = platform.end()
+    assert (code, said.strip().splitlines()[-1]) == (0, "stopped")
+    assert platform.left_after(1) == {}
+
+
+@pytest.mark.parametrize("reaper", ["", "1"], ids=["kernel", "reaper"])
+def test_after_kill_9_nothing_is_left_and_nothing_lost(platform, reaper):
+    platform.start(**({"DGBOT_TEST_REAPER": "true"} if reaper else {})).wait_for("Logs")
+    platform.sql("CREATE TABLE kept AS SELECT 7 AS number")
+
+    platform.run.kill()
+
+    assert platform.left_after(10) == {}
+    platform.start().wait_for("Logs")
+    assert platform.sql("SELECT number FROM kept") == (7,)
+    platform.run.send_signal(signal.SIGINT)
+    assert platform.end()[0] == 0
+
+
+def test_the_death_of_the_database_stops_everything_and_is_explained(platform):
+    platform.start().wait_for("Logs")
+    postmaster = int((platform.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+    os.kill(postmaster, signal.SIGKILL)
+
+    code, said = platform.end()
+    assert code == 1
+    assert "postgres ended by itself" in said
+    assert platform.left_after(1) == {}
+
+
+def test_a_process_that_was_killed_runs_again(platform):
+    platform.start().wait_for("Logs")
+    worker = next(pid for pid, words in platform.processes().items() if "celery" in words and " worker " in words)
+
+    os.kill(worker, signal.SIGKILL)
+
+    said = platform.wait_for("worker ended by itself")
+    assert "it starts again in 1 s" in said
+    platform.run.send_signal(signal.SIGTERM)
+    assert platform.end()[0] == 0
+
+
+def test_a_taken_port_ends_the_start_with_one_sentence(platform):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", platform.port))
+        other.listen()
+
+        code, said = platform.start().end()
+
+    assert code == 2
+    assert f"port {platform.port} on 127.0.0.1 cannot be used (Address already in use); set DGBOT_PORT to a free one" in said
+    assert platform.left_after(1) == {}
+
+
+def test_a_malformed_environment_ends_the_start_with_one_sentence(platform):
+    code, said = platform.start(DGBOT_LIVE_TRADING="yes please").end()
+
+    assert (code, said) == (2, "DGBOT_LIVE_TRADING must be true or false, was 'yes please'\n")
+
+
+def test_commands_share_the_servers_and_the_last_one_stops_them(platform):
+    environment = {name: value for name, value in os.environ.items() if name not in OPERATORS and not name.startswith("DGBOT_")}
+    environment["DGBOT_DATA_DIR"] = str(platform.folder)
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c"]
+    wait = "import time; from django.db import connection; connection.ensure_connection(); time.sleep({})"
+
+    first = subprocess.Popen([*command, wait.format(1)], cwd=BASE_DIR, env=environment)
+    second = subprocess.Popen([*command, wait.format(5)], cwd=BASE_DIR, env=environment)
+
+    assert (first.wait(60), second.wait(60)) == (0, 0)
+    assert platform.left_after(5) == {}
