@@ -236,7 +236,7 @@ def _collect_static() -> None:
 
 
 def _static_print() -> str:
-    files = [env.BASE_DIR / "uv.lock", *sorted(env.BASE_DIR.glob("*/static/**/*")), *sorted(env.BASE_DIR.glob("dgbot/*/static/**/*"))]
+    files = [env.BASE_DIR / "uv.lock", *sorted(env.BASE_DIR.glob("*/static/**/*")), *sorted(env.BASE_DIR.glob("*/*/static/**/*"))]
     seen = [f"{path}:{path.stat().st_mtime_ns}" for path in files if path.is_file()]
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 
