@@ -8,3 +8,10 @@ class RiskConfig(AppConfig):
 
     name = "risk"
     label = "risk"
+
+    def ready(self) -> None:
+        """Have the shared profiles made at start."""
+        from dgbot.base import seeds as registry  # noqa: PLC0415  models are ready only now
+        from risk import seeds  # noqa: PLC0415
+
+        registry.register(30, "risk profiles", seeds.create_profiles)

@@ -8,3 +8,12 @@ class TradingConfig(AppConfig):
 
     name = "trading"
     label = "trading"
+
+    def ready(self) -> None:
+        """Have settings, schedules and the demo made at start."""
+        from dgbot.base import seeds as registry  # noqa: PLC0415  models are ready only now
+        from trading import seeds  # noqa: PLC0415
+
+        registry.register(40, "settings", seeds.create_settings)
+        registry.register(50, "schedules", seeds.create_schedules)
+        registry.register(60, "demo", seeds.create_demo)

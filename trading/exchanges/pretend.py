@@ -12,7 +12,7 @@ from typing import Protocol
 
 from dgbot.core.errors import ExchangeRejected, OutcomeUnknown
 from dgbot.core.interval import Interval
-from dgbot.core.money import round_down
+from dgbot.core.money import SMALLEST_STEP, round_down, round_up
 from dgbot.core.protocols import Clock, Quotes
 from dgbot.core.types import (
     Balance,
@@ -167,7 +167,7 @@ class PretendExchange:
                 side=request.side,
                 price=level.price,
                 amount=level.amount,
-                fee=level.price * level.amount * self.fee_rates.taker_rate,
+                fee=round_up(level.price * level.amount * self.fee_rates.taker_rate, step=SMALLEST_STEP),
                 fee_currency=quote,
                 executed_at=now,
             )

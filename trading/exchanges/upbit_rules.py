@@ -11,6 +11,7 @@ from dgbot.core.types import TradingRules
 
 KOREA = timezone(timedelta(hours=9))
 LOT_STEP = Decimal("0.00000001")
+NEWEST = datetime(2025, 7, 31, tzinfo=KOREA)  # the grid in force was introduced on this day
 MINIMUM_TOTAL = Decimal(5000)  # KRW, for buys and sells alike
 
 Bands = tuple[tuple[Decimal, Decimal], ...]
@@ -29,9 +30,7 @@ BEFORE_2024 = _bands("2000000:1000 1000000:500 500000:100 100000:50 10000:10 100
 FROM_2024_01 = _bands("2000000:1000 1000000:500 500000:100 100000:50 10000:10 1000:1 100:0.1 10:0.01 " + SMALL)
 COARSE_HUNDREDS = _bands("2000000:1000 1000000:500 500000:100 100000:50 10000:10 100:1 10:0.01 " + SMALL)
 HALF_WON = _bands("2000000:1000 1000000:500 500000:100 100000:50 10000:10 1000:0.5 100:0.1 10:0.01 " + SMALL)
-CURRENT = _bands(
-    HIGH + "5000:5 100:1 10:0.1 1:0.01 0.1:0.001 0.01:0.0001 0.001:0.00001 0.0001:0.000001 0.00001:0.0000001 0:0.00000001"
-)
+CURRENT = _bands(HIGH + "5000:5 100:1 10:0.1 1:0.01 0.1:0.001 0.01:0.0001 0.001:0.00001 0.0001:0.000001 0.00001:0.0000001 0:0.00000001")
 
 COARSE_COINS = frozenset("ADA ALGO BLUR CELO ELF EOS GRS GRT ICX MANA MINA POL SAND SEI STG TRX".split())
 DOLLAR_COINS = frozenset({"USDT", "USDC"})
@@ -47,7 +46,7 @@ def rules(symbol: str, at: datetime) -> TradingRules:
 
 
 def _bands_of(base: str, at: datetime) -> Bands:
-    if at >= datetime(2025, 7, 31, tzinfo=KOREA):
+    if at >= NEWEST:
         return CURRENT
     if base in DOLLAR_COINS and at >= datetime(2025, 3, 21, tzinfo=KOREA):
         return HALF_WON

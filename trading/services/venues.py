@@ -1,5 +1,6 @@
 """The one place where a mode chooses its venue."""
 
+from decimal import Decimal
 from functools import lru_cache
 
 from dgbot.core.errors import VenueUnavailable
@@ -7,7 +8,6 @@ from dgbot.core.types import Fees, Mode
 from trading.exchanges.pretend import PretendExchange
 from trading.exchanges.simulated import SimulatedQuotes
 from trading.exchanges.simulated_market import SimulatedMarket
-from trading.exchanges.upbit_rules import KRW_FEE_RATE
 from trading.exchanges.venue import Venue
 from trading.models import ExchangeAccount
 from trading.services.simulated_clock import SimulatedClock
@@ -18,7 +18,7 @@ NOT_YET = {
     Mode.LIVE: "live trading needs the exchange adapters and the proven order path, which this version does not have yet",
     Mode.REPLAY: "a replay is driven by `manage.py replay` and runs nowhere else",
 }
-KRW_FEES = Fees(maker_rate=KRW_FEE_RATE, taker_rate=KRW_FEE_RATE)
+KRW_FEES = Fees(maker_rate=Decimal("0.0005"), taker_rate=Decimal("0.0005"))  # Upbit's KRW markets
 
 
 def why_not(mode: Mode) -> str:

@@ -1,0 +1,79 @@
+"""Users and their roles, the audit log, and which processes are alive."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from dgbot.accounts.models import AuditEntry, Heartbeat, User
+from dgbot.base.admin import FactAdmin, HouseAdmin, short, state_badge
+from dgbot.base.display import age
+
+LATE_S = 60  # twelve missed heartbeats
+
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, HouseAdmin):
+    """Who may log in, and with which roles."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "roles", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("groups", "is_active", "is_superuser")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """With the roles in one further query."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("roles"))
+    def roles(self, user: User) -> str:
+        """Names of the user's groups."""
+        return ", ".join(group.name for group in user.groups.all()) or "–"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Users are deactivated, never deleted: the records name them."""
+        return False
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
+    """Roles and their permissions."""
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(FactAdmin):
+    """Who changed what, when and why."""
+
+    list_display = ("at", "actor_name", "action", "target", "why")
+    search_fields = ("target__startswith", "actor_name__startswith")
+    search_help_text = _("Beginning of a target such as bot:3, or of a name.")
+    ordering = ("-id",)
+
+    @admin.display(description=_("reason"))
+    def why(self, entry: AuditEntry) -> SafeString:
+        """Its beginning."""
+        return short(entry.reason)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(FactAdmin):
+    """The last sign of life of each process."""
+
+    list_display = ("name", "life", "beat_at", "started_at", "pid")
+    ordering = ("process", "name")
+
+    @admin.display(description=_("last sign of life"))
+    def life(self, heartbeat: Heartbeat) -> SafeString:
+        """Its age, red when late."""
+        silence = timezone.now() - heartbeat.beat_at
+        return state_badge("bad" if silence.total_seconds() > LATE_S else "good", age(silence))

@@ -1,0 +1,58 @@
+"""The shape of every long-running process of ours: step until told to stop, beat the heart, outlive a lost database."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
+
+from dgbot.accounts import heartbeats
+from dgbot.base.machine import machine_now
+
+log = logging.getLogger(__name__)
+
+AFTER_LOSS_S = 1.0  # pause before the database is asked again
+
+
+def run_forever(*, process: str, step: Callable[[], None], wait: Callable[[], None]) -> None:
+    """Call `step`, then `wait`, until SIGTERM or SIGINT; a step that has begun is finished.
+
+    A lost database connection is logged and tried again; any other error ends the process, and its supervisor restarts it.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    beat = Pulse(process)
+    while not stopping.is_set():
+        try:
+            close_old_connections()
+            beat()
+            step()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("%s lost the database and will ask again: %s", process, error)
+            connections.close_all()
+            time.sleep(AFTER_LOSS_S)
+            continue
+        wait()
+    log.info("%s stopped", process)
+
+
+class Pulse:
+    """Writes the heartbeat of one process at most every HEARTBEAT_S seconds."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.started_at = None
+        self.next_at = 0.0
+
+    def __call__(self) -> None:
+        """Beat if it is time."""
+        if time.monotonic() < self.next_at:
+            return
+        if self.started_at is None:
+            self.started_at = machine_now()
+        heartbeats.beat(process=self.process, started_at=self.started_at)
+        self.next_at = time.monotonic() + settings.HEARTBEAT_S

@@ -1,0 +1,214 @@
+"""Limits an operator edits, how much of them is used, and the kill switch."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from dgbot.base.admin import FactAdmin, HouseAdmin, mode_badge, number, profit, short, state_badge
+from dgbot.base.confirm import ask
+from dgbot.base.display import money, percent
+from dgbot.core.errors import DgbotError
+from risk import services
+from risk.models import KillLevel, KillSwitch, Reservation, RiskEvent, RiskProfile, RiskState
+from trading.models import Bot
+from trading.services.bots import market_now
+
+
+@admin.register(RiskProfile)
+class RiskProfileAdmin(HouseAdmin):
+    """Named limits. A change holds from the next decision on."""
+
+    list_display = ("name", "user", "stop", "target", "daily", "weekly", "position", "spacing", "entries_per_day")
+    list_select_related = ("user",)
+    search_fields = ("name",)
+    fieldsets = (
+        (None, {"fields": ("name", "user")}),
+        (_("Each trade"), {"fields": ("stop_fraction", "target_fraction", "position_fraction", "slippage_limit", "rsi_buy_limit")}),
+        (_("Each day"), {"fields": ("daily_loss_fraction", "weekly_loss_fraction", "spacing", "entries_per_day")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RiskProfile]:
+        """Everybody's profiles and one's own."""
+        rows = super().get_queryset(request)
+        if request.user.has_perm("accounts.see_all_owners"):
+            return rows
+        return rows.filter(Q(user=None) | Q(user=request.user))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A shared profile limits others, too: it takes the right to see them."""
+        is_others = obj is not None and obj.user_id != request.user.pk
+        return super().has_change_permission(request, obj) and (not is_others or request.user.has_perm("accounts.see_all_owners"))
+
+    has_delete_permission = has_change_permission
+
+    @admin.display(description=_("stop loss"), ordering="stop_fraction")
+    def stop(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.stop_fraction))
+
+    @admin.display(description=_("take profit"), ordering="target_fraction")
+    def target(self, profile: RiskProfile) -> SafeString:
+        """As a gain."""
+        return number(percent(profile.target_fraction, with_sign=True))
+
+    @admin.display(description=_("daily loss limit"))
+    def daily(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.daily_loss_fraction))
+
+    @admin.display(description=_("weekly loss limit"))
+    def weekly(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.weekly_loss_fraction))
+
+    @admin.display(description=_("largest position"))
+    def position(self, profile: RiskProfile) -> SafeString:
+        """Of the allocation."""
+        return number(percent(profile.position_fraction))
+
+
+@admin.register(RiskState)
+class RiskStateAdmin(FactAdmin):
+    """How much of the limits is used, and who is in safe mode."""
+
+    list_display = ("trading_day", "whose", "mode_shown", "safe", "day", "week", "equity_shown", "daily_trade_count", "last_trade_time")
+    list_filter = ("safe_mode", "mode")
+    list_select_related = ("bot", "account")
+    ordering = ("-trading_day", "-id")
+    actions_detail = ("release",)
+
+    @action(description=_("Release safe mode"), permissions=["release"], icon="lock_open")
+    def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let entries through again, for a reason."""
+        state = self.get_object(request, object_id)
+        back = redirect(reverse("admin:risk_riskstate_change", args=[object_id]))
+        if state is None or not state.safe_mode:
+            messages.warning(request, _("Nothing to release: this state is not in safe mode."))
+            return back
+        reason = request.POST.get("reason", "").strip()
+        if request.method != "POST" or not reason:
+            question = _("Let entries of %(name)s through again?") % {"name": state.bot or state.account}
+            return ask(self, request, question=question, facts=[state.safe_mode_reason], with_reason=True)
+        try:
+            services.release_safe_mode(state_pk=state.pk, by=request.user, reason=reason, now=_market_now(state))
+            messages.success(request, _("Safe mode is released."))
+        except DgbotError as error:
+            messages.error(request, str(error))
+        return back
+
+    def has_release_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether `request.user` manages risk."""
+        return request.user.has_perm("risk.change_riskstate")
+
+    @admin.display(description=_("bot or account"))
+    def whose(self, state: RiskState) -> str:
+        """Whose limits these are."""
+        return str(state.bot or state.account)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, state: RiskState) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(state.mode, is_demo=state.account.is_demo)
+
+    @admin.display(description=_("entries"))
+    def safe(self, state: RiskState) -> SafeString:
+        """Blocked or not, and why."""
+        return state_badge("bad", state.safe_mode_reason) if state.safe_mode else state_badge("good", _("allowed"))
+
+    @admin.display(description=_("profit today"), ordering="daily_pnl")
+    def day(self, state: RiskState) -> SafeString:
+        """Signed."""
+        return profit(state.daily_pnl, state.account.quote_currency)
+
+    @admin.display(description=_("7 trading days"), ordering="weekly_pnl")
+    def week(self, state: RiskState) -> SafeString:
+        """Signed."""
+        return profit(state.weekly_pnl, state.account.quote_currency)
+
+    @admin.display(description=_("equity"))
+    def equity_shown(self, state: RiskState) -> SafeString:
+        """Last known."""
+        return number(money(state.equity, state.account.quote_currency))
+
+
+def _market_now(state: RiskState) -> Any:
+    bot = state.bot or Bot.objects.filter(account=state.account).first()
+    return market_now(bot) if bot else state.updated_at
+
+
+@admin.register(Reservation)
+class ReservationAdmin(FactAdmin):
+    """Money set aside for orders on their way."""
+
+    owner_path = "bot__user"
+    list_display = ("order", "bot", "amount", "status")
+    list_filter = ("status",)
+    list_select_related = ("order", "bot", "account")
+    ordering = ("-order",)
+
+    @admin.display(description=_("amount"))
+    def amount(self, reservation: Reservation) -> SafeString:
+        """Fees included."""
+        return number(money(reservation.notional, reservation.account.quote_currency))
+
+
+@admin.register(RiskEvent)
+class RiskEventAdmin(FactAdmin):
+    """Limits that acted."""
+
+    list_display = ("created_at", "bot", "account", "code", "what", "value", "limit", "actor")
+    list_filter = ("code",)
+    list_select_related = ("bot", "account")
+    ordering = ("-id",)
+
+    @admin.display(description=_("message"))
+    def what(self, event: RiskEvent) -> SafeString:
+        """Its beginning."""
+        return short(event.message)
+
+
+class KillSwitchForm(forms.ModelForm):
+    """A level and why."""
+
+    class Meta:
+        model = KillSwitch
+        fields = ("scope", "scope_id", "level", "reason")
+        widgets = {"reason": UnfoldAdminTextareaWidget}
+
+
+@admin.register(KillSwitch)
+class KillSwitchAdmin(HouseAdmin):
+    """A latched stop; the highest level that covers a bot holds."""
+
+    form = KillSwitchForm
+    list_display = ("scope", "scope_id", "holds", "reason", "set_by", "set_at")
+    list_select_related = ("set_by",)
+    actions = None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What a switch covers never changes."""
+        return ("scope", "scope_id") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A switch is set to “run”, so that the record stays."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
+        """Through the service, which keeps who, when and why."""
+        level = form.cleaned_data["level"]
+        saved = services.set_kill_switch(scope=obj.scope, scope_id=obj.scope_id, level=level, by=request.user, reason=obj.reason)
+        obj.pk = saved.pk
+
+    @admin.display(description=_("level"), ordering="level")
+    def holds(self, switch: KillSwitch) -> SafeString:
+        """Red while it forbids something."""
+        return state_badge("good" if switch.level == KillLevel.RUN else "bad", switch.get_level_display())

@@ -1,0 +1,205 @@
+"""Bots: what each should do, what it does, and the buttons that steer it."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.decorators import action
+
+from dgbot.accounts import audit
+from dgbot.base.admin import HouseAdmin, mode_badge, short, state_badge
+from dgbot.base.confirm import ask
+from dgbot.core.errors import DgbotError
+from dgbot.core.types import Mode
+from trading import steering
+from trading.models import Bot, BotStatus, Cycle, ExchangeAccount
+
+STATE = {BotStatus.RUNNING: "good", BotStatus.REQUESTED: "busy", BotStatus.FAILED: "bad", BotStatus.STOPPED: "quiet"}
+FIXED = ("account", "symbol")
+
+
+class BotForm(forms.ModelForm):
+    """A bot takes its owner and mode from its account; both never change."""
+
+    class Meta:
+        model = Bot
+        fields = "__all__"
+
+    def clean_strategy(self) -> str:
+        """A registered strategy."""
+        from backtests.strategies import registry
+
+        name: str = self.cleaned_data["strategy"]
+        known = sorted(registry.names())
+        if name not in known:
+            raise forms.ValidationError(_("%(name)s is not a strategy. Known: %(known)s.") % {"name": name, "known": ", ".join(known)})
+        return name
+
+    def clean_parameters(self) -> Any:
+        """A JSON object."""
+        value = self.cleaned_data["parameters"] or {}
+        if not isinstance(value, dict):
+            raise forms.ValidationError(_('Parameters must be an object such as {"breakout_bars": 20}.'))
+        return value
+
+
+@admin.register(Bot)
+class BotAdmin(HouseAdmin):
+    """Start, stop, run now; settings of one bot."""
+
+    form = BotForm
+    list_display = ("name", "mode_shown", "state", "symbol", "strategy", "last_cycle", "account", "user")
+    list_filter = ("status", "mode", "is_hidden", "strategy")
+    list_select_related = ("account", "user")
+    search_fields = ("name", "symbol__startswith")
+    actions = ("start_selected", "stop_selected", "run_selected")
+    actions_detail = ("start_bot", "stop_bot", "run_bot")
+    autocomplete_fields = ("account",)
+    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
+        """With each bot's newest cycle, in the same query."""
+        newest = Cycle.objects.filter(bot=OuterRef("pk")).order_by("-slot").values(json=JSONObject(pk="pk", slot="slot", status="status", outcome="outcome"))
+        return super().get_queryset(request).annotate(newest_cycle=Subquery(newest[:1]))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """In the order of thought: what it is, when it runs, with how much, who decides."""
+        told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
+        return (
+            (None, {"fields": ("name", "account", "symbol", *told)}),
+            (_("Strategy"), {"fields": ("strategy", "parameters", "interval", "schedule", "anchor_at")}),
+            (_("Money and limits"), {"fields": ("allocation", "trade_amount", "risk_profile")}),
+            (_("Analyst"), {"fields": ("analyst", "analyst_mode")}),
+            (_("Display"), {"fields": ("is_hidden",)}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Account and symbol are chosen once."""
+        return (*self.readonly_fields, *(FIXED if obj else ()))
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only accounts the user may see."""
+        if db_field.name == "account":
+            kwargs["queryset"] = ExchangeAccount.objects.for_user(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A bot is stopped and hidden, never deleted: its trades name it."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Bot, form: Any, change: bool) -> None:
+        """Owner and mode follow the account; every change is kept in the audit log."""
+        if not change:
+            obj.user_id, obj.mode = obj.account.user_id, obj.account.mode
+        super().save_model(request, obj, form, change)
+        diff = {name: [str(form.initial.get(name, "")), str(form.cleaned_data[name])] for name in form.changed_data}
+        audit.record(actor=request.user, action="change bot" if change else "create bot", target=f"bot:{obj.pk}", diff=diff)
+
+    @admin.display(description=_("mode"), ordering="mode")
+    def mode_shown(self, bot: Bot) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(bot.mode, is_demo=bot.account.is_demo)
+
+    @admin.display(description=_("state"), ordering="status")
+    def state(self, bot: Bot) -> SafeString:
+        """What is, and what is wanted where that differs."""
+        shown = state_badge(STATE[BotStatus(bot.status)], bot.get_status_display())
+        if bot.is_running == (bot.status == BotStatus.RUNNING):
+            return shown
+        return format_html("{} <small>{}</small>", shown, _("wanted: running") if bot.is_running else _("wanted: stopped"))
+
+    @admin.display(description=_("last cycle"))
+    def last_cycle(self, bot: Any) -> SafeString | str:
+        """When and how it ended."""
+        cycle = getattr(bot, "newest_cycle", None)
+        if not cycle:
+            return _("none yet")
+        url = reverse("admin:trading_cycle_change", args=[cycle["pk"]])
+        slot = str(cycle["slot"]).replace("T", " ")[:16]
+        return format_html('<a href="{}">{} UTC</a> <small>{}</small>', url, slot, short(cycle["outcome"] or cycle["status"], limit=60))
+
+    @admin.display(description=_("see"))
+    def links(self, bot: Bot) -> SafeString:
+        """Its rows elsewhere."""
+        places = (("cycle", _("cycles")), ("decision", _("decisions")), ("order", _("orders")), ("trade", _("trades")), ("position", _("positions")))
+        query = urlencode({"bot__id__exact": bot.pk})
+        return format_html_join(" · ", '<a href="{}?{}">{}</a>', ((reverse(f"admin:trading_{name}_changelist"), query, label) for name, label in places))
+
+    @action(description=_("Start selected bots"), permissions=["change"])
+    def start_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
+        """Asks first where money is real."""
+        return self._steer_selected(request, queryset, act=steering.start, name="start_selected", asks=True)
+
+    @action(description=_("Stop selected bots"), permissions=["change"])
+    def stop_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
+        """At once: stopping never costs money."""
+        return self._steer_selected(request, queryset, act=steering.stop, name="stop_selected", asks=False)
+
+    @action(description=_("Run a cycle of selected bots now"), permissions=["change"])
+    def run_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
+        """Asks first where money is real."""
+        return self._steer_selected(request, queryset, act=steering.run_now, name="run_selected", asks=True)
+
+    @action(description=_("Start"), permissions=["change"], icon="play_arrow")
+    def start_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question."""
+        return self._steer_one(request, object_id, act=steering.start, question=_("Start %(name)s?"))
+
+    @action(description=_("Stop"), permissions=["change"], icon="stop")
+    def stop_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question."""
+        return self._steer_one(request, object_id, act=steering.stop, question=_("Stop %(name)s?"))
+
+    @action(description=_("Run now"), permissions=["change"], icon="bolt")
+    def run_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question."""
+        return self._steer_one(request, object_id, act=steering.run_now, question=_("Run a cycle of %(name)s now?"))
+
+    def _steer_one(self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any) -> HttpResponse:
+        bot = self.get_object(request, object_id)
+        if bot is None:
+            return redirect(reverse("admin:trading_bot_changelist"))
+        if request.method != "POST":
+            return ask(self, request, question=question % {"name": bot.name}, facts=[_describe(bot)])
+        try:
+            messages.success(request, act(bot_pk=bot.pk, by=request.user))
+        except DgbotError as error:
+            messages.error(request, str(error))
+        return redirect(reverse("admin:trading_bot_change", args=[object_id]))
+
+    def _steer_selected(
+        self, request: HttpRequest, queryset: QuerySet[Bot], *, act: Callable[..., str], name: str, asks: bool
+    ) -> HttpResponse | None:
+        bots = list(queryset)
+        live = [bot for bot in bots if bot.mode == Mode.LIVE and not bot.account.is_demo]
+        if asks and live and "confirmed" not in request.POST:
+            keep = [("action", name), *((ACTION_CHECKBOX_NAME, bot.pk) for bot in bots)]
+            return ask(self, request, question=_("Real money: do this for these bots?"), facts=[_describe(bot) for bot in bots], keep=keep)
+        done = sum(self._try(request, act, bot) for bot in bots)
+        told = ngettext("%(done)d of %(all)d bot: done.", "%(done)d of %(all)d bots: done.", len(bots)) % {"done": done, "all": len(bots)}
+        self.message_user(request, told, messages.SUCCESS if done == len(bots) else messages.WARNING)
+        return None
+
+    def _try(self, request: HttpRequest, act: Callable[..., str], bot: Bot) -> bool:
+        try:
+            act(bot_pk=bot.pk, by=request.user)
+        except DgbotError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return False
+        return True
+
+
+def _describe(bot: Bot) -> SafeString:
+    return format_html("{} {} · {} · {}", mode_badge(bot.mode, is_demo=bot.account.is_demo), bot.name, bot.symbol, bot.account)

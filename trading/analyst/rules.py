@@ -1,0 +1,73 @@
+"""The rules analyst: the strategy's own word, asked of no model. Default when no key is set."""
+
+import math
+from decimal import Decimal
+
+import numpy as np
+
+from backtests.candles.series import Candles
+from backtests.indicators import rsi14
+from backtests.strategies.base import UNKNOWN, YES, Parameters, Strategy
+from backtests.strategies.exits import ExitParameters, exit_at_close
+from dgbot.core.money import SMALLEST_STEP, from_float, plain
+from trading.domain.stages import DecisionKind, Proposal
+
+GATE_WORDS = {UNKNOWN: "unknown", YES: "open"}
+
+
+def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameters: Parameters) -> Proposal:
+    """What the strategy says at the newest close when nothing is held."""
+    signals = strategy.signals(candles, parameters)
+    entry, gates = int(signals.entry[-1]), {name: int(column[-1]) for name, column in signals.gates.items()}
+    told = ", ".join(f"{name} {GATE_WORDS.get(answer, 'shut')}" for name, answer in gates.items())
+    indicators = {"rsi14": _known(rsi14(candles.close)[-1]), "adx14": _known(signals.strength[-1]), "close": float(candles.close[-1])}
+    if entry == UNKNOWN:
+        reason = f"{strategy.name} cannot tell at this close ({told}); it needs {strategy.warm_up(parameters)} candles, there are {len(candles)}."
+        return Proposal(DecisionKind.ABSTAIN, reason, gates=gates, indicators=indicators)
+    if entry != YES:
+        return Proposal(DecisionKind.HOLD, f"{strategy.name} proposes nothing: {told}.", gates=gates, indicators=indicators)
+    plan = {
+        "stop_distance": _money(signals.stop_distance[-1]),
+        "target_distance": _money(signals.target_distance[-1]),
+        "fakeout_distance": _money(signals.fakeout_distance[-1]),
+        "strength": None if math.isnan(signals.strength[-1]) else repr(float(signals.strength[-1])),
+    }
+    return Proposal(DecisionKind.BUY, f"{strategy.name} proposes a buy: {told}.", plan=plan, gates=gates, indicators=indicators)
+
+
+def propose_exit(
+    *, candles: Candles, strategy: Strategy[Parameters], parameters: Parameters, entry_price: Decimal, opened_at_ns: int, plan: dict[str, str | None]
+) -> Proposal:
+    """Whether the strategy leaves at the newest close. opened_at_ns: time of the entry's fill, ns UTC."""
+    signals = strategy.signals(candles, parameters)
+    fill_bar = int(np.searchsorted(candles.open_time, opened_at_ns, side="right")) - 1
+    bars = len(candles) - 1 - fill_bar
+    close, strength = float(candles.close[-1]), float(signals.strength[-1])
+    indicators = {"adx14": _known(strength), "close": close, "bars_since_fill": float(bars)}
+    reason = None
+    if isinstance(parameters, ExitParameters):
+        reason = exit_at_close(
+            bars_since_fill=bars,
+            close=close,
+            entry_price=float(entry_price),
+            fakeout_distance=_number(plan.get("fakeout_distance")),
+            strength=strength,
+            signal_strength=_number(plan.get("strength")),
+            parameters=parameters,
+        )
+    if reason is None:
+        return Proposal(DecisionKind.HOLD, f"{strategy.name} keeps the position, {bars} bars after its fill.", indicators=indicators)
+    return Proposal(DecisionKind.SELL, f"{strategy.name} leaves: {reason}.", exit_reason=reason, indicators=indicators)
+
+
+def _money(value: float) -> str | None:
+    """A distance as decimal text, None when unknown."""
+    return None if math.isnan(value) else plain(from_float(value, step=SMALLEST_STEP))
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _number(text: str | None) -> float:
+    return math.nan if text is None else float(text)

@@ -1,0 +1,22 @@
+"""The gateway process: the only one that sends orders."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from dgbot.base.loops import run_forever
+from trading import doorbell
+from trading.services.gateway_loop import Gateway
+
+
+class Command(BaseCommand):
+    """Runs until SIGTERM; finishes the order it is sending."""
+
+    help = "Send planned orders, settle unclear ones, write balances. Example: manage.py run_gateway"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Loop until told to stop."""
+        gateway = Gateway()
+        run_forever(process="gateway", step=gateway.turn, wait=lambda: doorbell.wait(at_most_s=settings.GATEWAY_SWEEP_S))
+        gateway.close()

@@ -1,0 +1,1 @@
+"""What reads: plain functions with typed results."""

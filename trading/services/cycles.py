@@ -1,0 +1,239 @@
+"""Cycles: claim the slot, walk the four stages, write each one's row. A crash is continued at the first stage without a row.
+
+    INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
+        │ duplicate: quits while the runner's lease holds, then takes over
+        └ too late: missed
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings as django_settings
+from django.db import OperationalError, transaction
+from django.db.models.functions import Now
+
+from dgbot.base.fields import ClockTimestamp
+from dgbot.base.machine import holder
+from dgbot.core.types import Mode
+from risk.domain.reasons import Reason
+from trading.domain.stages import STAGES, Action, Collected, Outcome, StageName
+from trading.exchanges.venue import Venue
+from trading.models import Bot, Cycle, CycleStatus, Decision, Order, Position, StageResult
+from trading.models.cycles import CycleTrigger
+from trading.services import config, leases
+from trading.services.stages import analysis, data_collection, execution, risk_check
+from trading.services.stages.context import Context, profile_of
+from trading.signals import cycle_finished, decision_made
+
+GRACE = timedelta(seconds=60)
+LONGEST_VALIDITY = timedelta(minutes=10)
+
+CLAIM = """
+INSERT INTO cycles (bot_id, slot, account_id, user_id, mode, trigger, status, outcome, runner, runner_epoch, config_version_id, lease_expires_at)
+VALUES (%(bot)s, %(slot)s, %(account)s, %(user)s, %(mode)s, %(trigger)s, 'running', '', %(runner)s, 1, %(version)s,
+        clock_timestamp() + %(seconds)s * interval '1 second')
+ON CONFLICT (bot_id, slot) DO UPDATE SET
+    runner = EXCLUDED.runner, runner_epoch = cycles.runner_epoch + 1, lease_expires_at = EXCLUDED.lease_expires_at
+WHERE cycles.status = 'running' AND cycles.lease_expires_at < clock_timestamp()
+RETURNING *
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a call of `run` did: the finished cycle in one sentence, and the order it planned if any."""
+
+    cycle_pk: int
+    outcome: str
+    order_pk: int | None
+
+
+def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigger.SCHEDULE) -> Ran | None:
+    """Run the pipeline for (bot, slot) at most once; None when another runner has or had it.
+
+    slot: the planned instant, market time. Call it again after a crash with the same arguments: it goes on.
+    """
+    name = f"bot:{bot_id}"
+    epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S)
+    if epoch is None:
+        return None
+    try:
+        context = _begin(bot_id=bot_id, slot=slot, venue=venue, trigger=trigger, epoch=epoch)
+        return None if context is None else _walk(context)
+    finally:
+        if venue.mode is not Mode.REPLAY:  # a replay keeps its bot to the end
+            leases.release(name=name)
+
+
+def validity(period: timedelta) -> timedelta:
+    """How late a cycle may start: ten minutes or a sixth of the period, whichever is less, but no less than the grace."""
+    return max(GRACE, min(LONGEST_VALIDITY, period / 6))
+
+
+def record_missed(*, bot: Bot, slot: datetime, why: str) -> bool:
+    """Write down that a slot was not run. Returns whether it was news."""
+    _cycle, is_new = Cycle.objects.get_or_create(
+        bot=bot, slot=slot,
+        defaults={"account_id": bot.account_id, "user_id": bot.user_id, "mode": bot.mode, "status": CycleStatus.MISSED, "outcome": why,
+                  "runner": holder(), "finished_at": Now()},
+    )  # fmt: skip
+    return is_new
+
+
+def fail(*, cycle_pk: int, why: str) -> None:
+    """Close a cycle that cannot go on."""
+    unfinished = Cycle.objects.filter(pk=cycle_pk, status=CycleStatus.RUNNING)
+    if unfinished.update(status=CycleStatus.FAILED, outcome=why, finished_at=ClockTimestamp(), lease_expires_at=None):
+        transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle_pk))
+
+
+def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: int) -> Context | None:
+    bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
+    settings = config.current()
+    cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=settings.version)
+    if cycle is None:
+        return None
+    return Context(
+        cycle=cycle,
+        bot=bot,
+        venue=venue,
+        settings=settings,
+        profile=profile_of(bot, settings=settings),
+        position=Position.objects.open().select_related("bot").filter(bot=bot, symbol=bot.symbol).first(),
+        now=max(slot, venue.clock.now()),
+        lease_epoch=epoch,
+    )
+
+
+def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cycle | None:
+    """Insert the slot, or take it over from a runner whose lease has ended; None when neither."""
+    values = {
+        "bot": bot.pk, "slot": slot, "account": bot.account_id, "user": bot.user_id, "mode": bot.mode, "trigger": trigger,
+        "runner": holder(), "version": version, "seconds": django_settings.CYCLE_LEASE_S,
+    }  # fmt: skip
+    return next(iter(Cycle.objects.raw(CLAIM, values)), None)
+
+
+def _walk(context: Context) -> Ran:
+    try:
+        return _Pipeline(context).walk()
+    except OperationalError:
+        raise  # the database is away: the lease runs out and a successor goes on
+    except Exception as error:
+        fail(cycle_pk=context.cycle.pk, why=f"{type(error).__name__}: {error}")
+        raise
+
+
+class _Pipeline:
+    """One walk through the stages. A row that exists is read, never written again; the last row ends the cycle with it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        is_taken_over = context.cycle.runner_epoch > 1
+        self.done = {row.stage: row for row in StageResult.objects.filter(cycle=context.cycle)} if is_taken_over else {}
+        self.unwritten: list[StageResult] = []  # rows of skipped stages, committed with the next stage that runs
+        self.exit_reason = ""  # RiskCheck's own exit: Execution follows at once
+        self.collected: Collected | None = None
+        self.decision: Decision | None = None
+        self.order: Order | None = None
+
+    def walk(self) -> Ran:
+        """Go through the stages until one ends the cycle."""
+        for stage in STAGES:
+            if self.exit_reason and stage in (StageName.DATA_COLLECTION, StageName.ANALYSIS):
+                self._skip(stage)
+                continue
+            outcome = self._restored(stage) if stage in self.done else self._run(stage)
+            if _ends_cycle(stage, outcome):
+                return Ran(cycle_pk=self.context.cycle.pk, outcome=_sentence(outcome), order_pk=self.order.pk if self.order else None)
+        raise AssertionError("Execution always ends the cycle")
+
+    def _run(self, stage: StageName) -> Outcome:
+        """Run one stage and commit its row together with what it decided."""
+        work: dict[StageName, Callable[[], Outcome]] = {
+            StageName.RISK_CHECK: self._risk_check,
+            StageName.DATA_COLLECTION: self._data_collection,
+            StageName.ANALYSIS: self._analysis,
+            StageName.EXECUTION: self._execution,
+        }
+        started = time.monotonic()
+        with transaction.atomic():
+            outcome = work[stage]()
+            self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
+            if _ends_cycle(stage, outcome):
+                self._close(stage, outcome)
+            self._write()
+        return outcome
+
+    def _restored(self, stage: StageName) -> Outcome:
+        """What a predecessor found, from its row; inputs are read again, decisions never asked again."""
+        row = self.done[stage]
+        if stage is StageName.RISK_CHECK:
+            self.exit_reason = row.data.get("exit_reason", "")
+        elif stage is StageName.DATA_COLLECTION:
+            self.collected = data_collection.collect(self.context)
+        elif stage is StageName.ANALYSIS:
+            self.decision = Decision.objects.get(cycle=self.context.cycle)
+        return Outcome(Action(row.action), tuple(Reason(**reason) for reason in row.reasons), row.data)
+
+    def _risk_check(self) -> Outcome:
+        outcome = risk_check.check(self.context)
+        self.exit_reason = str(outcome.data.get("exit_reason", ""))
+        return outcome
+
+    def _data_collection(self) -> Outcome:
+        self.collected = data_collection.collect(self.context)
+        return data_collection.outcome(self.collected, slot=self.context.cycle.slot)
+
+    def _analysis(self) -> Outcome:
+        assert self.collected is not None  # the stage before it read or restored it
+        decision, outcome = analysis.decide(self.context, self.collected)
+        self.decision = decision
+        transaction.on_commit(lambda: decision_made.send_robust(sender=Decision, pk=decision.pk))
+        return outcome
+
+    def _execution(self) -> Outcome:
+        self.order, outcome = execution.execute(
+            self.context, decision=self.decision, exit_reason=self.exit_reason, collected=self.collected
+        )
+        return outcome
+
+    def _skip(self, stage: StageName) -> None:
+        if stage not in self.done:
+            self.unwritten.append(self._row(stage, NOT_REACHED, seconds=0))
+
+    def _row(self, stage: StageName, outcome: Outcome, *, seconds: float) -> StageResult:
+        return StageResult(
+            cycle=self.context.cycle, stage=stage.value, action=outcome.action.value, reasons=[reason.as_row() for reason in outcome.reasons],
+            data=outcome.data, duration_ms=round(seconds * 1000), created_at=self.context.now,
+        )  # fmt: skip
+
+    def _write(self) -> None:
+        StageResult.objects.bulk_create(self.unwritten)
+        self.unwritten = []
+
+    def _close(self, stage: StageName, outcome: Outcome) -> None:
+        """The cycle ends here: rows for the stages it did not reach, its sentence, its lease given back."""
+        for later in STAGES[STAGES.index(stage) + 1 :]:
+            self._skip(later)
+        cycle = self.context.cycle
+        Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch).update(
+            status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None
+        )
+        transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))
+
+
+NOT_REACHED = Outcome(Action.SKIP, (Reason("not_reached", "An earlier stage ended the cycle."),))
+
+
+def _ends_cycle(stage: StageName, outcome: Outcome) -> bool:
+    """Execution ends every cycle; RiskCheck and DataCollection end it when they stop or have nothing to pass on."""
+    if stage is StageName.EXECUTION:
+        return True
+    return stage is not StageName.ANALYSIS and outcome.action in (Action.STOP, Action.SKIP)
+
+
+def _sentence(outcome: Outcome) -> str:
+    return outcome.summary or outcome.action.value

@@ -1,0 +1,97 @@
+"""Dispatch: which cycles are due now. It only says so; the face that called it queues them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django_celery_beat.models import PeriodicTask
+
+from dgbot.base.machine import machine_now
+from dgbot.core.interval import Interval
+from dgbot.core.types import Mode
+from trading.exchanges.venue import Venue
+from trading.models import Bot, BotStatus, Cycle, CycleStatus, SimulatedMarket
+from trading.services import cycles, simulated_clock, slots
+
+SLOW_SPEED = Decimal(60)  # after the fast slots: one market hour a minute
+KEPT_IDLE_CYCLES = 2000
+ANCHOR_EVERY = 1000  # slots; the candles' start moves on by as many candles
+
+
+@dataclass(frozen=True)
+class Due:
+    """Slots of one bot, oldest first, to be run one after the other."""
+
+    bot_id: int
+    slots: tuple[datetime, ...]
+
+
+def by_schedule(*, task_name: str) -> list[Due]:
+    """The newest slot of every running bot on this schedule; one that comes too late is recorded as missed."""
+    task = PeriodicTask.objects.select_related("crontab", "interval").get(name=task_name)
+    running = Bot.objects.filter(schedule=task, is_running=True, status=BotStatus.RUNNING).exclude(mode=Mode.SIMULATED.value)
+    now = machine_now()
+    planned = slots.latest(task, now=now)
+    if planned is None:
+        return []
+    if now - planned.slot <= cycles.validity(planned.period):
+        return [Due(bot_id=bot.pk, slots=(planned.slot,)) for bot in running]
+    for bot in running:
+        cycles.record_missed(bot=bot, slot=planned.slot, why=f"It was {now - planned.slot} late; later than {cycles.validity(planned.period)} is missed.")
+    return []
+
+
+def simulated() -> list[Due]:
+    """Tick the simulated clocks and hand every running simulated bot its closed hours since its last cycle."""
+    due = []
+    for market in SimulatedMarket.objects.all():
+        now = simulated_clock.checkpoint(market_pk=market.pk, speed=_speed(market))
+        for bot in Bot.objects.filter(account__simulated_market=market, is_running=True, status=BotStatus.RUNNING):
+            wanted = slots.simulated(bot, now=now, origin=market.origin)
+            if wanted:
+                due.append(Due(bot_id=bot.pk, slots=tuple(wanted)))
+    return due
+
+
+def unfinished() -> list[Due]:
+    """Cycles whose runner died: those of market time that is recorded go on, others too if their slot is still valid."""
+    lost = Cycle.objects.filter(status=CycleStatus.RUNNING, lease_expires_at__lt=machine_now()).order_by("slot")
+    due = []
+    for cycle in lost:
+        if Mode(cycle.mode).is_recorded or machine_now() - cycle.slot <= cycles.LONGEST_VALIDITY:
+            due.append(Due(bot_id=cycle.bot_id, slots=(cycle.slot,)))
+        else:
+            cycles.fail(cycle_pk=cycle.pk, why="failed: worker lost")
+    return due
+
+
+def tidy_simulated(*, bot_id: int) -> int:
+    """Clear a simulated bot's old cycles that led to no order, and move its candles' start along. Returns cycles deleted."""
+    bot = Bot.objects.select_related("account__simulated_market").get(pk=bot_id, mode=Mode.SIMULATED.value)
+    newest = Cycle.objects.filter(bot=bot).order_by("-slot")
+    kept_since = newest.values_list("slot", flat=True)[KEPT_IDLE_CYCLES : KEPT_IDLE_CYCLES + 1].first()
+    if kept_since is None:
+        return 0
+    deleted = Cycle.objects.filter(bot=bot, slot__lte=kept_since, orders=None, status=CycleStatus.DONE).delete()[1]
+    return deleted.get("trading.Cycle", 0)
+
+
+def move_anchor(*, bot_id: int, venue: Venue) -> None:
+    """Every ANCHOR_EVERY slots a simulated bot's candles start ANCHOR_EVERY later, so that they stay few."""
+    bot = Bot.objects.select_related("account__simulated_market").get(pk=bot_id, mode=Mode.SIMULATED.value)
+    interval, market = Interval(bot.interval), bot.account.simulated_market
+    now = venue.clock.now()
+    steps = (now - market.origin) // (interval.length * ANCHOR_EVERY)
+    if steps < 1:
+        return
+    every = venue.history.closed(bot.symbol, interval, until=now, anchor_at=None)
+    anchor_at = every.candle(steps * ANCHOR_EVERY).opened_at  # counted in candles, since an hour without a trade has none
+    if bot.anchor_at is None or anchor_at > bot.anchor_at:
+        Bot.objects.filter(pk=bot.pk).update(anchor_at=anchor_at)
+
+
+def _speed(market: SimulatedMarket) -> Decimal | None:
+    """Slow the market down once every one of its first hours has had time to be watched; None leaves the speed alone."""
+    is_fast = market.speed > SLOW_SPEED
+    return SLOW_SPEED if is_fast and market.elapsed >= timedelta(hours=settings.SIMULATED_FAST_SLOTS) else None

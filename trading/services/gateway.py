@@ -1,0 +1,318 @@
+"""The gateway: the only code that sends orders. Claim, send once, book what the exchange said, settle what is unclear.
+
+    claim (one transaction: lease, validity, kill switch, reservation, send row; committed)
+      → one request → book the answer (one transaction) → or `unknown`, which only the exchange can end
+"""
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from dgbot.base.machine import holder, machine_now
+from dgbot.core.errors import ExchangeRejected, ExchangeUnavailable
+from dgbot.core.types import Mode, Purpose, Side, VenueOrder, VenueOrderStatus
+from risk import selectors as risk_selectors
+from risk import services as risk
+from risk.models import KillLevel, Reservation, ReservationStatus
+from trading.domain.lifecycle import Actor, Status
+from trading.exchanges.venue import Venue
+from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
+from trading.services import leases, orders, positions
+
+log = logging.getLogger(__name__)
+
+STATUS_OF = {
+    VenueOrderStatus.OPEN: Status.OPEN,
+    VenueOrderStatus.PARTIALLY_FILLED: Status.PARTIALLY_FILLED,
+    VenueOrderStatus.FILLED: Status.FILLED,
+    VenueOrderStatus.CANCELLED: Status.CANCELLED,
+    VenueOrderStatus.EXPIRED: Status.EXPIRED,
+}
+ENDED_UNFILLED = frozenset({Status.DENIED, Status.LAPSED, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.ABSENT})
+
+
+@dataclass(frozen=True)
+class Tenure:
+    """This process's right to send for one account: the name of the lease, its epoch, and who holds it."""
+
+    name: str
+    epoch: int
+    holder: str = field(default_factory=holder)
+
+
+@dataclass
+class Permit:
+    """Leave to send one order, given in a committed transaction and looked at again right before the write."""
+
+    order: Order
+    send: OrderSend
+    deadline: float  # time.monotonic()
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it is too late to write."""
+        return time.monotonic() > self.deadline
+
+
+def lease_name(account_id: int) -> str:
+    """Name of the lease that lets a gateway send for this account."""
+    return f"gateway:{account_id}"
+
+
+def take_account(account_id: int) -> Tenure | None:
+    """Take or renew the right to send for an account; None while another gateway has it."""
+    name = lease_name(account_id)
+    epoch = leases.acquire(name=name, seconds=settings.LEASE_S)
+    return Tenure(name=name, epoch=epoch) if epoch is not None else None
+
+
+def give_back(tenure: Tenure) -> None:
+    """End the right to send, so that the next gateway need not wait for it to run out."""
+    leases.release(name=tenure.name, holder=tenure.holder)
+
+
+def step(*, account_id: int, venue: Venue, tenure: Tenure) -> list[int]:
+    """Settle what is unclear, send what is planned, write down the balances. Returns the orders touched, by primary key."""
+    waiting = list(Order.objects.unsettled().filter(account_id=account_id).order_by("pk").values_list("pk", "status"))
+    for order_pk, status in waiting:
+        if status == Status.PLANNED:
+            submit(order_pk=order_pk, venue=venue, tenure=tenure)
+        else:
+            settle(order_pk=order_pk, venue=venue, tenure=tenure)
+    record_balances(account_id=account_id, venue=venue)
+    return [order_pk for order_pk, _status in waiting]
+
+
+def submit(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
+    """Send a planned order at most once; harmless to call again, and after a crash."""
+    permit = claim(order_pk=order_pk, venue=venue, tenure=tenure)
+    if permit is None:
+        return
+    request = orders.to_request(permit.order)
+    if permit.has_expired:
+        _not_sent(permit, venue=venue, why="the permit had run out before the write")
+        return
+    try:
+        answer = venue.exchange.place(request)
+    except ExchangeUnavailable as error:
+        _not_sent(permit, venue=venue, why=str(error))
+    except ExchangeRejected as error:
+        _rejected(permit, venue=venue, error=error)
+    except Exception as error:  # whatever it was, the exchange may have the order: it is unknown, and never sent again
+        log.exception("order=%s bot=%s outcome unknown", permit.order.pk, permit.order.bot_id)
+        _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")
+    else:
+        _acknowledged(permit, venue=venue, answer=answer)
+
+
+def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
+    """One transaction that decides whether this order may leave, committed before its first byte does."""
+    started = time.monotonic()
+    with transaction.atomic():
+        order = (
+            Order.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("bot", "account", "position")
+            .filter(pk=order_pk, status=Status.PLANNED)
+            .first()
+        )
+        if order is None or not leases.is_current(name=tenure.name, epoch=tenure.epoch):
+            return None  # another gateway came first
+        now = venue.clock.now()
+        if _has_lapsed(order):
+            _end_unsent(order, Status.LAPSED, actor=Actor.GATEWAY, now=now, why="its time to be sent has passed")
+            return None
+        denial = _denial(order)
+        if denial:
+            _end_unsent(order, Status.DENIED, actor=Actor.GATEWAY, now=now, why=denial)
+            return None
+        seconds = settings.ENTRY_PERMIT_S if order.purpose == Purpose.ENTRY else settings.EXIT_PERMIT_S
+        send = OrderSend.objects.create(
+            order=order, send_no=order.sends.count() + 1, gateway=tenure.holder, gateway_epoch=tenure.epoch,
+            permit_until=Now() + timedelta(seconds=seconds),
+        )  # fmt: skip
+        orders.move(order, Status.SUBMITTING, actor=Actor.GATEWAY, now=now, evidence={"send": send.send_no})
+    # Recorded market time does not run out while we work; a slow machine must not change a replay.
+    return Permit(order=order, send=send, deadline=math.inf if Mode(order.mode).is_recorded else started + seconds)
+
+
+def settle(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
+    """Ask the exchange what became of an order whose send is over; nothing is ever sent from here."""
+    order = Order.objects.select_related("bot", "account").get(pk=order_pk)
+    if order.status == Status.SUBMITTING and not _send_is_over(order, tenure=tenure):
+        return
+    try:
+        answer = venue.exchange.order(symbol=order.symbol, client_id=order.client_id)
+    except ExchangeUnavailable as error:
+        log.warning("order=%s bot=%s not settled: %s", order.pk, order.bot_id, error)
+        return
+    with transaction.atomic():
+        order = Order.objects.select_for_update(of=("self",)).select_related("bot", "account", "position").get(pk=order_pk)
+        if not leases.is_current(name=tenure.name, epoch=tenure.epoch):
+            return
+        _close_sends(order, SendResult.AMBIGUOUS, answer={"settled": answer is not None})
+        if answer is not None:
+            apply(order, answer=answer, venue=venue, actor=Actor.RECONCILER)
+        elif Mode(order.mode).is_recorded:
+            _absent(order, now=venue.clock.now())  # a pretended exchange commits before it answers: "not found" is the truth
+
+
+def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> None:
+    """Book what the exchange says about an order, inside the caller's transaction. Booking it twice changes nothing."""
+    now = venue.clock.now()
+    mismatch = _mismatch(order, answer)
+    if mismatch:
+        orders.move(order, Status.DISPUTED, actor=actor, now=now, evidence={"mismatch": mismatch}, error_message=mismatch)
+        return
+    rules = venue.exchange.trading_rules(order.symbol, at=answer.created_at)
+    added = positions.book(order=order, fills=answer.fills, rules=rules)
+    filled = order.filled_amount + added
+    after = STATUS_OF[answer.status]
+    changes = {"filled_amount": filled, "exchange_order_id": answer.exchange_order_id}
+    if after == order.status:
+        Order.objects.filter(pk=order.pk).update(**changes, updated_at=now)
+    else:
+        evidence = {"exchange_order_id": answer.exchange_order_id, "fills": [fill.exchange_trade_id for fill in answer.fills]}
+        orders.move(order, after, actor=actor, now=now, evidence=evidence, **changes)
+    if order.purpose == Purpose.ENTRY and filled > 0:
+        risk.convert(order_pk=order.pk)
+    elif after in ENDED_UNFILLED:
+        _give_back(order)
+    if order.purpose != Purpose.ENTRY and after in ENDED_UNFILLED and order.position_id is not None:
+        positions.next_exit_version(position_id=order.position_id)
+
+
+def record_balances(*, account_id: int, venue: Venue) -> None:
+    """Write what the exchange says the account holds, with the time it was known. A failed read changes nothing."""
+    try:
+        balances = venue.exchange.balances()
+    except ExchangeUnavailable as error:
+        log.warning("account=%s balances unknown: %s", account_id, error)
+        return
+    now = venue.clock.now()
+    AccountBalance.objects.bulk_create(
+        [AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
+         for item in balances],
+        update_conflicts=True, unique_fields=["account", "asset"], update_fields=["free", "locked", "known_at", "recorded_at"],
+    )  # fmt: skip
+
+
+def lapse_planned(*, account_id: int, now: datetime, why: str) -> int:
+    """End every order of an account that was planned but not sent. Returns how many."""
+    count = 0
+    for order in Order.objects.filter(account_id=account_id, status=Status.PLANNED):
+        with transaction.atomic():
+            _end_unsent(order, Status.LAPSED, actor=Actor.SWEEPER, now=now, why=why)
+        count += 1
+    return count
+
+
+def _acknowledged(permit: Permit, *, venue: Venue, answer: VenueOrder) -> None:
+    with transaction.atomic():
+        order = _locked(permit.order)
+        _close_sends(order, SendResult.ACKNOWLEDGED, answer={"exchange_order_id": answer.exchange_order_id, "status": answer.status})
+        apply(order, answer=answer, venue=venue, actor=Actor.GATEWAY)
+
+
+def _rejected(permit: Permit, *, venue: Venue, error: ExchangeRejected) -> None:
+    with transaction.atomic():
+        order = _locked(permit.order)
+        _close_sends(order, SendResult.REJECTED, answer={"code": error.code, "message": str(error)})
+        orders.move(order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": error.code}, error_message=str(error))
+        _give_back(order)
+        if order.position_id is not None and order.purpose != Purpose.ENTRY:
+            positions.next_exit_version(position_id=order.position_id)
+
+
+def _unknown(permit: Permit, *, venue: Venue, why: str) -> None:
+    with transaction.atomic():
+        order = _locked(permit.order)
+        _close_sends(order, SendResult.AMBIGUOUS, answer={"error": why})
+        orders.move(order, Status.UNKNOWN, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"error": why}, error_message=why)
+
+
+def _not_sent(permit: Permit, *, venue: Venue, why: str) -> None:
+    """Zero bytes left: an entry lapses, since its moment is over; an exit is planned again."""
+    with transaction.atomic():
+        order = _locked(permit.order)
+        _close_sends(order, SendResult.NOT_SENT, answer={"error": why})
+        now = venue.clock.now()
+        if order.purpose == Purpose.ENTRY:
+            _end_unsent(order, Status.LAPSED, actor=Actor.GATEWAY, now=now, why=why)
+        else:
+            orders.move(order, Status.PLANNED, actor=Actor.GATEWAY, now=now, evidence={"error": why})
+
+
+def _absent(order: Order, *, now: datetime) -> None:
+    if order.status == Status.SUBMITTING:
+        orders.move(order, Status.UNKNOWN, actor=Actor.RECONCILER, now=now, evidence={"found": "submitting after its send was over"})
+    evidence = {"answer": "the exchange has no order of this client id"}
+    orders.move(order, Status.ABSENT, actor=Actor.RECONCILER, now=now, evidence=evidence, error_message="It never reached the exchange.")
+    _give_back(order)
+    if order.position_id is not None and order.purpose != Purpose.ENTRY:
+        positions.next_exit_version(position_id=order.position_id)
+
+
+def _end_unsent(order: Order, after: Status, *, actor: Actor, now: datetime, why: str) -> None:
+    orders.move(order, after, actor=actor, now=now, evidence={"why": why}, error_message=f"Order {order.pk} not sent: {why}.")
+    _give_back(order)
+    if order.position_id is not None and order.purpose != Purpose.ENTRY:
+        positions.next_exit_version(position_id=order.position_id)
+
+
+def _give_back(order: Order) -> None:
+    if order.purpose == Purpose.ENTRY and order.filled_amount == 0:
+        risk.release(order_pk=order.pk)
+
+
+def _close_sends(order: Order, result: SendResult, *, answer: dict[str, object]) -> None:
+    OrderSend.objects.filter(order=order, result=SendResult.CLAIMED).update(result=result, answer=answer)
+
+
+def _locked(order: Order) -> Order:
+    return Order.objects.select_for_update(of=("self",)).select_related("bot", "account", "position").get(pk=order.pk)
+
+
+def _has_lapsed(order: Order) -> bool:
+    return order.valid_until is not None and machine_now() > order.valid_until
+
+
+def _denial(order: Order) -> str:
+    """Why this order may not leave, or an empty text. Entries need everything in order; exits only a level below freeze."""
+    account: ExchangeAccount = order.account
+    level = risk_selectors.kill_level(
+        bot_id=order.bot_id, account_id=order.account_id, user_id=order.user_id, exchange=account.exchange, symbol=order.symbol
+    )
+    if level >= (KillLevel.NO_OPEN if order.purpose == Purpose.ENTRY else KillLevel.FREEZE):
+        return f"the kill switch is at level {level}"
+    if order.purpose != Purpose.ENTRY:
+        held = order.position.amount if order.position else 0
+        return "" if order.side == Side.SELL and order.amount is not None and order.amount <= held else f"only {held} is left of its position"
+    if not order.bot.is_running:
+        return "its bot has been stopped"
+    if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():
+        return "another order of its bot may be at the exchange without our knowing"
+    if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
+        return "nothing is reserved for it"
+    return ""
+
+
+def _send_is_over(order: Order, *, tenure: Tenure) -> bool:
+    """Whether nobody can still be writing: the sender lost its lease, or its permit and the time-out have passed."""
+    send = order.sends.order_by("-send_no").first()
+    if send is None or send.gateway_epoch != tenure.epoch:
+        return True
+    return machine_now() > send.permit_until + timedelta(seconds=settings.SUBMIT_TIMEOUT_S)
+
+
+def _mismatch(order: Order, answer: VenueOrder) -> str:
+    """What an answer says that we did not ask for, or an empty text."""
+    asked = {"client id": order.client_id, "symbol": order.symbol, "side": order.side}
+    told = {"client id": answer.client_id, "symbol": answer.symbol, "side": answer.side.value}
+    wrong = [f"{name} {told[name]!r} instead of {asked[name]!r}" for name in asked if asked[name] != told[name]]
+    return "the exchange answered with " + ", ".join(wrong) if wrong else ""

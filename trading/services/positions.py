@@ -1,0 +1,128 @@
+"""Positions as folds over trades: fills are booked once, exits are frozen with the entry."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from dgbot.core.errors import DgbotError
+from dgbot.core.money import parse_decimal
+from dgbot.core.types import TradingRules, VenueFill
+from risk import services as risk
+from risk.domain.exits import protect_long
+from trading.models import Order, Position, Trade
+from trading.signals import position_changed, trade_recorded
+
+
+def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> Decimal:
+    """Book the fills of one order that are not booked yet, inside the caller's transaction. Returns base currency added.
+
+    A repeat of what is booked changes nothing. The trade, its position and the entry count stand or fall together.
+    """
+    known = set(Trade.objects.filter(account_id=order.account_id, exchange_trade_id__in=[fill.exchange_trade_id for fill in fills])
+                .values_list("exchange_trade_id", flat=True))  # fmt: skip
+    fresh = [fill for fill in fills if fill.exchange_trade_id not in known]
+    if not fresh:
+        return Decimal(0)
+    for fill in fresh:
+        if fill.fee_currency != rules.quote:
+            raise DgbotError(f"Trade {fill.exchange_trade_id} pays its fee in {fill.fee_currency}; only {rules.quote} can be booked so far.")
+    position = _position(order, opened_at=fresh[0].executed_at)
+    trades = Trade.objects.bulk_create(_trade(order, position=position, fill=fill) for fill in fresh)
+    _fold(position, order=order, fills=fresh, rules=rules)
+    if order.purpose == "entry" and order.filled_amount == 0:
+        owner = risk.Owner(account_id=order.account_id, user_id=order.user_id, mode=order.mode)
+        risk.record_entry(owner=owner, bot_id=order.bot_id, at=fresh[0].executed_at, zone=settings.RISK_TIMEZONE)
+    _announce(position, trades)
+    return sum((fill.amount for fill in fresh), Decimal(0))
+
+
+def next_exit_version(*, position_id: int) -> None:
+    """An exit ended without closing the position: the next one may be planned."""
+    position = Position.objects.select_for_update().get(pk=position_id)
+    if position.is_open:
+        position.exit_version += 1
+        position.save(update_fields=["exit_version"])
+
+
+def sums_from_trades(position: Position) -> dict[str, Decimal]:
+    """The position's sums computed anew from its trades alone: what the row must say."""
+    sums = dict.fromkeys(("amount", "bought_amount", "bought_total", "sold_total", "fees"), Decimal(0))
+    for trade in Trade.objects.filter(position=position).order_by("pk"):
+        is_entry = trade.side == "buy"
+        sums["amount"] += trade.amount if is_entry else -trade.amount
+        sums["bought_amount"] += trade.amount if is_entry else 0
+        sums["bought_total"] += trade.total if is_entry else 0
+        sums["sold_total"] += 0 if is_entry else trade.total
+        sums["fees"] += trade.fee
+    return sums
+
+
+def _position(order: Order, *, opened_at: datetime) -> Position:
+    if order.position_id is not None:
+        return Position.objects.select_for_update().get(pk=order.position_id)
+    position, _created = Position.objects.select_for_update().get_or_create(
+        bot_id=order.bot_id, symbol=order.symbol, closed_at=None,
+        defaults={"account_id": order.account_id, "user_id": order.user_id, "mode": order.mode, "plan": order.plan, "opened_at": opened_at},
+    )  # fmt: skip
+    Order.objects.filter(pk=order.pk).update(position=position)
+    order.position = position
+    return position
+
+
+def _fold(position: Position, *, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> None:
+    for fill in fills:
+        total = fill.price * fill.amount
+        position.fees += fill.fee
+        if order.side == "buy":
+            position.amount += fill.amount
+            position.bought_amount += fill.amount
+            position.bought_total += total
+        else:
+            position.amount -= fill.amount
+            position.sold_total += total
+    if position.stop_price is None and order.purpose == "entry":
+        _freeze_exits(position, rules=rules)
+    if position.amount == 0:
+        position.closed_at, position.exit_reason = fills[-1].executed_at, order.exit_reason
+    position.save()
+
+
+def _freeze_exits(position: Position, *, rules: TradingRules) -> None:
+    entry_price = position.entry_price
+    assert entry_price is not None  # a fill has just been added
+    plan = position.plan
+    protection = protect_long(
+        entry_price=entry_price,
+        stop_fraction=parse_decimal(plan["stop_fraction"], name="stop_fraction"),
+        target_fraction=parse_decimal(plan["target_fraction"], name="target_fraction"),
+        tick=rules.tick(entry_price),
+        stop_distance=_distance(plan, "stop_distance"),
+        target_distance=_distance(plan, "target_distance"),
+    )
+    position.stop_price, position.target_price = protection.stop_price, protection.target_price
+
+
+def _distance(plan: dict[str, Any], name: str) -> Decimal | None:
+    return parse_decimal(plan[name], name=name) if plan.get(name) is not None else None
+
+
+def _trade(order: Order, *, position: Position, fill: VenueFill) -> Trade:
+    return Trade(
+        exchange_trade_id=fill.exchange_trade_id, order=order, position=position, bot_id=order.bot_id, account_id=order.account_id,
+        user_id=order.user_id, mode=order.mode, symbol=order.symbol, side=order.side, purpose=order.purpose, exit_reason=order.exit_reason,
+        price=fill.price, amount=fill.amount, total=fill.price * fill.amount, fee=fill.fee, fee_currency=fill.fee_currency,
+        created_at=fill.executed_at, updated_at=fill.executed_at,
+    )  # fmt: skip
+
+
+def _announce(position: Position, trades: Sequence[Trade]) -> None:
+    def tell() -> None:
+        for trade in trades:
+            trade_recorded.send_robust(sender=Trade, pk=trade.pk)
+        position_changed.send_robust(sender=Position, pk=position.pk)
+
+    transaction.on_commit(tell)

@@ -1,0 +1,69 @@
+"""Slots: the planned instants of cycles. A schedule names them; simulated bots have one at every full hour of market time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from celery.schedules import crontab
+from django_celery_beat.models import PeriodicTask
+
+from trading.models import Bot, Cycle
+from trading.services import bots
+from trading.services.simulated_clock import hour_slots
+
+MOST_AT_ONCE = 30  # closed hours handed to a simulated bot in one go
+LONGEST_LOOK_BACK = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The latest instant a schedule names, and the time to the one before it."""
+
+    slot: datetime
+    period: timedelta
+
+
+def latest(task: PeriodicTask, *, now: datetime) -> Planned | None:
+    """The latest instant at or before `now` (aware) that the schedule names; None for kinds without a grid, or none in a year."""
+    if task.crontab is not None:
+        return _latest_of_crontab(task.crontab.schedule, zone=ZoneInfo(str(task.crontab.timezone)), now=now)
+    if task.interval is not None:
+        period = task.interval.schedule.run_every
+        whole = int(now.timestamp() // period.total_seconds() * period.total_seconds())
+        return Planned(slot=datetime.fromtimestamp(whole, tz=UTC), period=period)
+    return None
+
+
+def simulated(bot: Bot, *, now: datetime, origin: datetime) -> list[datetime]:
+    """Every closed hour since the bot's last cycle, oldest first, at most MOST_AT_ONCE. now, origin: market time."""
+    last = Cycle.objects.filter(bot=bot).order_by("-slot").values_list("slot", flat=True).first()
+    after = last if last is not None else origin - timedelta(hours=1)
+    return hour_slots(after=after, until=now, most=MOST_AT_ONCE)
+
+
+def operator_slot(*, bot: Bot) -> datetime:
+    """An extra slot, right now in market time, for "run now". Raises VenueUnavailable for a mode that cannot trade here."""
+    return bots.market_now(bot)
+
+
+def _latest_of_crontab(schedule: crontab, *, zone: ZoneInfo, now: datetime) -> Planned | None:
+    newest = _before(schedule, zone=zone, instant=now)
+    previous = None if newest is None else _before(schedule, zone=zone, instant=newest - timedelta(seconds=1))
+    if newest is None:
+        return None
+    return Planned(slot=newest, period=LONGEST_LOOK_BACK if previous is None else newest - previous)
+
+
+def _before(schedule: crontab, *, zone: ZoneInfo, instant: datetime) -> datetime | None:
+    """The newest match at or before `instant`, by Celery's own sets of minutes, hours and days."""
+    local = instant.astimezone(zone)
+    for days in range(LONGEST_LOOK_BACK.days + 1):
+        day = (local - timedelta(days=days)).date()
+        if not (day.month in schedule.month_of_year and day.day in schedule.day_of_month and day.isoweekday() % 7 in schedule.day_of_week):
+            continue
+        for hour in sorted(schedule.hour, reverse=True):
+            for minute in sorted(schedule.minute, reverse=True):
+                match = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone).astimezone(UTC)
+                if match <= instant:
+                    return match
+    return None

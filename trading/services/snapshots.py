@@ -1,0 +1,73 @@
+"""Portfolio snapshots: what an account was worth, or why that could not be told."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.money import plain
+from trading.exchanges.venue import Venue
+from trading.models import AccountBalance, ExchangeAccount, PortfolioSnapshot, Position
+from trading.signals import snapshot_taken
+
+CENT = Decimal("0.01")
+NO_RATE = "the KRW–USD rate is not known"
+
+
+def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioSnapshot:
+    """Value the account's balances at the last prices. Taken twice for one instant it stays as it was."""
+    balances = list(AccountBalance.objects.filter(account=account).order_by("asset"))
+    entry_prices = {position.symbol: position.entry_price for position in Position.objects.open().filter(account=account)}
+    holdings, value, cause = _valued(balances, quote=account.quote_currency, venue=venue, entry_prices=entry_prices)
+    in_krw, in_usd = (value, None) if account.quote_currency == "KRW" else (None, value)
+    snapshot, is_new = PortfolioSnapshot.objects.get_or_create(
+        account=account, created_at=now,
+        defaults={
+            "user_id": account.user_id, "mode": account.mode, "total_value_krw": in_krw, "total_value_usd": in_usd, "positions": holdings,
+            "cause": "; ".join(part for part in (cause, NO_RATE) if part),
+        },
+    )  # fmt: skip
+    if is_new:
+        transaction.on_commit(lambda: snapshot_taken.send_robust(sender=PortfolioSnapshot, pk=snapshot.pk))
+    return snapshot
+
+
+def _valued(balances: list[AccountBalance], *, quote: str, venue: Venue, entry_prices: dict[str, Decimal | None]) -> tuple[dict[str, Any], Decimal | None, str]:
+    if not balances:
+        return {}, None, "the exchange has not told the balances yet"
+    holdings: dict[str, Any] = {}
+    total: Decimal | None = Decimal(0)
+    unknown = []
+    for balance in balances:
+        amount = balance.free + balance.locked
+        if balance.asset == quote:
+            holdings[quote] = {"amount": plain(amount)}
+            total = None if total is None else total + amount
+            continue
+        if not amount:
+            continue
+        symbol = f"{quote}-{balance.asset}"
+        price = _price(symbol, venue=venue)
+        total = None if total is None or price is None else total + amount * price
+        if price is None:
+            unknown.append(f"the price of {symbol} is not known")
+        holdings[symbol] = _holding(amount, price=price, entry_price=entry_prices.get(symbol))
+    return holdings, None if total is None else total.quantize(CENT), "; ".join(unknown)
+
+
+def _holding(amount: Decimal, *, price: Decimal | None, entry_price: Decimal | None) -> dict[str, str | None]:
+    rate = None if price is None or not entry_price else (price / entry_price - 1) * 100
+    return {
+        "amount": plain(amount),
+        "value_krw": None if price is None else plain((amount * price).quantize(CENT)),
+        "profit_rate": None if rate is None else plain(rate.quantize(Decimal("0.0001"))),
+    }
+
+
+def _price(symbol: str, *, venue: Venue) -> Decimal | None:
+    try:
+        return venue.exchange.ticker(symbol).price
+    except ExchangeUnavailable:
+        return None  # told as unknown, with its cause, by the caller

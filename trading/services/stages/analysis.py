@@ -1,0 +1,102 @@
+"""Stage 3, Analysis: signal → quick filter → market conditions → analyst → validator. One decision per cycle, stored once."""
+
+import hashlib
+import json
+from typing import Any
+
+from backtests.candles.series import Candles
+from backtests.strategies.registry import strategy_named
+from dgbot.core.clock import to_nanoseconds
+from dgbot.core.errors import BadInput
+from dgbot.core.money import plain
+from risk.domain.reasons import Reason
+from trading.analyst import rules
+from trading.domain.stages import Action, Collected, DecisionKind, Outcome, Proposal
+from trading.domain.validator import Thresholds, Verdict, judge_buy
+from trading.models import Decision
+from trading.services.stages.context import Context
+
+NOT_CONFIGURED = "not configured"  # these steps exist and judge nothing yet; they must never read "passed"
+
+
+def decide(context: Context, collected: Collected) -> tuple[Decision, Outcome]:
+    """Propose, judge and store. Call inside the transaction that also writes the stage's row."""
+    proposal = _propose(context, collected)
+    verdict = _judge(context, proposal)
+    decision = _store(context, collected, proposal=proposal, verdict=verdict)
+    reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *verdict.reasons)
+    acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and verdict.is_valid
+    data = {"quick_filter": NOT_CONFIGURED, "market_conditions": NOT_CONFIGURED, "analyst": context.bot.analyst, "gates": proposal.gates,
+            "decision": proposal.decision, "validator": _verdict_row(verdict)}  # fmt: skip
+    return decision, Outcome(Action.CONTINUE if acts else Action.SKIP, reasons, data)
+
+
+def _propose(context: Context, collected: Collected) -> Proposal:
+    try:
+        strategy = strategy_named(context.bot.strategy)
+        parameters = strategy.parameters.of(context.bot.parameters)
+    except BadInput as error:
+        return Proposal(DecisionKind.ABSTAIN, f"The strategy cannot run: {error}")
+    candles: Candles = collected.candles
+    position = context.position
+    if position is not None:
+        entry_price = position.entry_price
+        if entry_price is None:
+            return Proposal(DecisionKind.ABSTAIN, f"Position {position.pk} has no entry price, so its exits cannot be judged.")
+        return rules.propose_exit(
+            candles=candles, strategy=strategy, parameters=parameters, entry_price=entry_price,
+            opened_at_ns=to_nanoseconds(position.opened_at), plan=position.plan,
+        )  # fmt: skip
+    if collected.unknown:
+        return Proposal(DecisionKind.ABSTAIN, "No entry is considered: " + " ".join(reason.message for reason in collected.unknown))
+    return rules.propose_entry(candles=candles, strategy=strategy, parameters=parameters)
+
+
+def _judge(context: Context, proposal: Proposal) -> Verdict:
+    if proposal.decision is not DecisionKind.BUY:
+        return Verdict(is_valid=True, reasons=(), seen={})
+    return judge_buy(rsi=proposal.indicators.get("rsi14"), thresholds=Thresholds(rsi_buy_limit=context.profile.rsi_buy_limit))
+
+
+def _store(context: Context, collected: Collected, *, proposal: Proposal, verdict: Verdict) -> Decision:
+    bot, candles = context.bot, collected.candles
+    previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
+    decision = Decision(
+        cycle=context.cycle, bot=bot, account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode, symbol=bot.symbol,
+        decision=proposal.decision.value, confidence=None, reason=proposal.reason, analyst=bot.analyst,
+        market_data=_market_data(collected, proposal=proposal),
+        proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason},
+        verdict=_verdict_row(verdict), anchor_at=candles.first_opened_at, candle_count=len(candles), candles_hash=candles.hash_at(len(candles)),
+        previous_hash=previous, created_at=context.now,
+    )  # fmt: skip
+    decision.hash = hash_of(decision)
+    decision.save(force_insert=True)
+    return decision
+
+
+def hash_of(decision: Decision) -> str:
+    """SHA-256 over the decision's content and the hash before it: any later change shows."""
+    content: dict[str, Any] = {
+        "previous": decision.previous_hash, "bot": decision.bot_id, "symbol": decision.symbol, "decision": decision.decision,
+        "reason": decision.reason, "market_data": decision.market_data, "proposal": decision.proposal, "verdict": decision.verdict,
+        "analyst": decision.analyst, "anchor_at": None if decision.anchor_at is None else decision.anchor_at.isoformat(),
+        "candle_count": decision.candle_count, "candles_hash": decision.candles_hash, "created_at": decision.created_at.isoformat(),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _market_data(collected: Collected, *, proposal: Proposal) -> dict[str, Any]:
+    return {
+        "known_at": collected.known_at.isoformat(),
+        "price": None if collected.ticker is None else plain(collected.ticker.price),
+        "best_bid": None if collected.book is None else plain(collected.book.bids[0].price),
+        "best_ask": None if collected.book is None else plain(collected.book.asks[0].price),
+        "book_is_assumed": None if collected.book is None else collected.book.is_assumed,
+        "indicators": proposal.indicators,
+        "gates": proposal.gates,
+        "unknown": [reason.as_row() for reason in collected.unknown],
+    }
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    return {"is_valid": verdict.is_valid, "reasons": [reason.as_row() for reason in verdict.reasons], "seen": dict(verdict.seen)}

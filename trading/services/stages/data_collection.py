@@ -1,0 +1,93 @@
+"""Stage 2, DataCollection: everything a decision may look at, each with the time it was known. What is missing is named."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from backtests.candles.series import Candles
+from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.interval import Interval
+from dgbot.core.types import OrderBook, Ticker
+from risk.domain.reasons import Reason
+from trading.domain.liquidity import is_usable
+from trading.domain.stages import Action, Collected, Outcome
+from trading.models import AccountBalance
+from trading.services.stages.context import Context
+
+
+def collect(context: Context) -> Collected:
+    """Read candles, price, book and balances. Raises nothing for what is missing: it is listed in `unknown`."""
+    unknown: list[Reason] = []
+    candles = _candles(context, unknown)
+    ticker = _ticker(context, unknown)
+    book = _book(context, unknown)
+    balances = _balances(context, unknown)
+    return Collected(candles=candles, ticker=ticker, book=book, balances=balances, unknown=tuple(unknown), known_at=context.now)
+
+
+def outcome(collected: Collected, *, slot: datetime) -> Outcome:
+    """The stage's answer. Without a single candle there is nothing to analyse, so the stage is skipped."""
+    candles: Candles | None = collected.candles
+    data = {
+        "known_at": collected.known_at.isoformat(),
+        "candles": None if candles is None or not len(candles) else {
+            "count": len(candles),
+            "anchor_at": _iso(candles.first_opened_at),
+            "last_opened_at": _iso(candles.last_opened_at),
+            "known_at": _iso(candles.last_closed_at),
+        },
+        "price": None if collected.ticker is None else {"value": str(collected.ticker.price), "known_at": _iso(collected.ticker.known_at)},
+        "book": None if collected.book is None else {
+            "best_bid": str(collected.book.bids[0].price), "best_ask": str(collected.book.asks[0].price),
+            "is_assumed": collected.book.is_assumed, "known_at": _iso(collected.book.known_at),
+        },
+        "balances": {asset: str(free) for asset, free in collected.balances.items()},
+        "slot": slot.isoformat(),
+    }  # fmt: skip
+    has_candles = candles is not None and len(candles) > 0
+    return Outcome(Action.CONTINUE if has_candles else Action.SKIP, collected.unknown, data)
+
+
+def _candles(context: Context, unknown: list[Reason]) -> Candles | None:
+    interval = Interval(context.bot.interval)
+    try:
+        candles = context.venue.history.closed(context.bot.symbol, interval, until=context.cycle.slot, anchor_at=context.bot.anchor_at)
+    except (ExchangeUnavailable, ValueError) as error:
+        unknown.append(Reason("candles_unknown", f"The candles are unknown: {error}."))
+        return None
+    boundary = interval.open_of(context.cycle.slot)
+    if candles.last_closed_at != boundary:
+        told = "none is closed yet" if candles.last_closed_at is None else f"the newest closed at {candles.last_closed_at.isoformat()}"
+        unknown.append(Reason("no_new_candle", f"No {interval} candle closed at {boundary.isoformat()} ({told}): nothing was traded in it.",
+                              remedy="Nothing to do: the next traded candle decides."))  # fmt: skip
+    return candles
+
+
+def _ticker(context: Context, unknown: list[Reason]) -> Ticker | None:
+    try:
+        return context.venue.exchange.ticker(context.bot.symbol)
+    except ExchangeUnavailable as error:
+        unknown.append(Reason("price_unknown", f"The price is unknown: {error}."))
+        return None
+
+
+def _book(context: Context, unknown: list[Reason]) -> OrderBook | None:
+    try:
+        book = context.venue.exchange.order_book(context.bot.symbol)
+    except ExchangeUnavailable as error:
+        unknown.append(Reason("book_unknown", f"The order book is unknown: {error}."))
+        return None
+    if is_usable(book):
+        return book
+    unknown.append(Reason("book_unusable", f"The order book of {book.symbol} is empty, one-sided or crossed."))
+    return None
+
+
+def _balances(context: Context, unknown: list[Reason]) -> dict[str, Decimal]:
+    balances = dict(AccountBalance.objects.filter(account_id=context.bot.account_id).values_list("asset", "free"))
+    if context.rules.quote not in balances:
+        unknown.append(Reason("balance_unknown", f"The balance in {context.rules.quote} is unknown; the gateway has not told it yet."))
+    return balances
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()

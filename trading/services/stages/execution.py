@@ -1,0 +1,105 @@
+"""Stage 4, Execution: size → liquidity gate → planned order with its reservation, all in one transaction."""
+
+from decimal import Decimal
+
+from dgbot.core.types import OrderBook, Side
+from risk import selectors as risk_selectors
+from risk.domain.reasons import Reason
+from risk.domain.sizing import Size, sellable, size_fixed
+from trading.domain import liquidity
+from trading.domain.stages import Action, Collected, DecisionKind, Outcome
+from trading.models import Decision, Order
+from trading.services import orders
+from trading.services.stages.context import Context
+
+NOTHING_TO_DO = Outcome(Action.SKIP, (Reason("nothing_to_do", "Nothing to do."),))
+QUOTE_GRAIN = {"KRW": Decimal(1)}  # orders in quote currency are whole won
+
+
+def execute(context: Context, *, decision: Decision | None, exit_reason: str, collected: Collected | None) -> tuple[Order | None, Outcome]:
+    """Plan what was decided. `exit_reason` is RiskCheck's own exit, which needs no decision."""
+    position = context.position
+    if exit_reason and position is not None:
+        return _exit(context, reason=exit_reason)
+    if decision is None or not decision.verdict.get("is_valid"):
+        return None, NOTHING_TO_DO
+    if decision.decision == DecisionKind.SELL and position is not None:
+        return _exit(context, reason=decision.proposal["exit_reason"])
+    if decision.decision == DecisionKind.BUY and position is None and collected is not None:
+        return _enter(context, decision=decision, collected=collected)
+    return None, NOTHING_TO_DO
+
+
+def _exit(context: Context, *, reason: str) -> tuple[Order, Outcome]:
+    assert context.position is not None
+    order = orders.plan_exit(position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch)
+    return order, Outcome(Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk})
+
+
+def _enter(context: Context, *, decision: Decision, collected: Collected) -> tuple[Order | None, Outcome]:
+    size = _size(context, collected)
+    if not size.quote_amount or collected.book is None:
+        return None, Outcome(Action.STOP, size.reasons or collected.unknown)
+    refusals, data = _liquidity(context, book=collected.book, quote_amount=size.quote_amount)
+    refusals += _unsellable(context, book=collected.book, quote_amount=size.quote_amount)
+    if refusals:
+        return None, Outcome(Action.STOP, refusals, data)
+    fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
+    profile = context.profile
+    order = orders.plan_entry(
+        bot=context.bot, cycle=context.cycle, quote_amount=size.quote_amount, notional=size.quote_amount * (1 + fee_rate),
+        plan={**decision.proposal["plan"], "stop_fraction": str(profile.stop_fraction), "target_fraction": str(profile.target_fraction)},
+        now=context.now, valid_until=None, lease_epoch=context.lease_epoch,
+    )  # fmt: skip
+    reason = Reason("entry_planned", f"Order {order.pk} buys {context.bot.symbol} for {size.quote_amount:f} {context.rules.quote}.")
+    return order, Outcome(Action.CONTINUE, (reason,), {**data, "order": order.pk})
+
+
+def _size(context: Context, collected: Collected) -> Size:
+    bot, rules = context.bot, context.rules
+    if context.allocation is None or rules.quote not in QUOTE_GRAIN:
+        why = "the allocation is unknown" if context.allocation is None else f"the rate from {rules.quote} to KRW is unknown"
+        return Size(Decimal(0), (Reason("size_unknown", f"No order: {why}, so its size cannot be capped."),))
+    free = collected.balances.get(rules.quote, Decimal(0)) - risk_selectors.held(account_id=bot.account_id)
+    return size_fixed(
+        wanted=bot.trade_amount,
+        caps={
+            "setting max_trade_amount_krw": context.settings.max_trade_amount_krw,
+            "allocation": context.allocation,
+            f"largest position of the profile {context.profile.name}": context.allocation * context.profile.position_fraction,
+        },
+        free_cash=free,
+        fee_rate=context.venue.exchange.fees(bot.symbol).taker_rate,
+        minimum_total=rules.minimum_total,
+        step=QUOTE_GRAIN[rules.quote],
+    )
+
+
+def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
+    found = liquidity.measure(book=book, side=Side.BUY, quote_amount=quote_amount)
+    data: dict[str, object] = {
+        "expected_slippage_pct": None if found.expected_slippage_pct is None else str(found.expected_slippage_pct),
+        "expected_avg_price": None if found.expected_avg_price is None else str(found.expected_avg_price),
+        "liquidity_available": found.liquidity_available,
+        "required_levels": found.required_levels,
+        "warning": found.warning,
+    }
+    limit = context.profile.slippage_limit * 100
+    if found.expected_slippage_pct is None:
+        return (Reason("no_liquidity", f"The book of {book.symbol} cannot take {quote_amount:f}.", remedy="Lower the amount or wait."),), data
+    if found.expected_slippage_pct > limit:
+        slip = f"{found.expected_slippage_pct:.3f} %"
+        return (Reason("slippage", f"Expected slippage {slip} is over the limit of {limit:.3f} %.", value=slip, limit=f"{limit:.3f} %",
+                       remedy="Lower the amount, or raise the limit in Risk profiles."),), data  # fmt: skip
+    return (), data
+
+
+def _unsellable(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[Reason, ...]:
+    """An entry that could not be sold at its stop would trap its money."""
+    price = book.asks[0].price
+    amount = quote_amount / price - context.rules.lot_step
+    stop = price * (1 - context.profile.stop_fraction)
+    if sellable(amount=amount, price=stop, minimum_total=context.rules.minimum_total):
+        return ()
+    return (Reason("unsellable_at_stop", f"At its stop this entry would be worth less than the minimum order of {context.rules.minimum_total:f}.",
+                   value=f"{amount * stop:.0f}", limit=f"{context.rules.minimum_total:f}", remedy="Raise the trade amount."),)  # fmt: skip

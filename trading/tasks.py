@@ -1,0 +1,77 @@
+"""Doors for Celery: ids in, one service call, safe to run twice."""
+
+from datetime import datetime
+from typing import Any
+
+from celery import Task, shared_task
+
+from trading import doorbell
+from trading.models import Bot, ExchangeAccount
+from trading.models.cycles import CycleTrigger
+from trading.services import cycles, dispatch, snapshots
+from trading.services.dispatch import Due
+from trading.services.venues import venue_for
+
+
+@shared_task
+def run_cycle(bot_id: int, slot: str, trigger: str = CycleTrigger.SCHEDULE) -> None:
+    """Run one slot of one bot. slot: ISO 8601 with offset."""
+    _run(bot_id=bot_id, slots=[slot], trigger=trigger)
+
+
+@shared_task
+def run_cycles(bot_id: int, slots: list[str]) -> None:
+    """Run several slots of one simulated bot, one after the other, and tidy up behind it."""
+    _run(bot_id=bot_id, slots=slots, trigger=CycleTrigger.SCHEDULE)
+    dispatch.tidy_simulated(bot_id=bot_id)
+
+
+@shared_task(bind=True)
+def dispatch_schedule(self: Task, schedule: str = "") -> None:
+    """Queue the newest slot of every running bot on the schedule that fired."""
+    name = schedule or _schedule_of(self)
+    for due in dispatch.by_schedule(task_name=name):
+        _queue(due)
+
+
+@shared_task
+def tick_simulated() -> None:
+    """Tick the simulated clocks and queue the hours that have closed."""
+    for due in dispatch.simulated():
+        run_cycles.delay(due.bot_id, [slot.isoformat() for slot in due.slots])
+
+
+@shared_task
+def sweep_cycles() -> None:
+    """Queue what dead runners left behind, or close it."""
+    for due in dispatch.unfinished():
+        _queue(due)
+
+
+@shared_task
+def take_snapshots() -> None:
+    """Value every account that trades here."""
+    for account in ExchangeAccount.objects.filter(mode="simulated").select_related("simulated_market"):
+        venue = venue_for(account)
+        snapshots.take(account=account, venue=venue, now=venue.clock.now())
+
+
+def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
+    venue = venue_for(Bot.objects.select_related("account__simulated_market").get(pk=bot_id).account)
+    for slot in slots:
+        ran = cycles.run(bot_id=bot_id, slot=datetime.fromisoformat(slot), venue=venue, trigger=trigger)
+        if ran is not None and ran.order_pk is not None:
+            doorbell.ring()
+
+
+def _queue(due: Due) -> None:
+    for slot in due.slots:
+        run_cycle.delay(due.bot_id, slot.isoformat())
+
+
+def _schedule_of(task: Any) -> str:
+    """Name of the PeriodicTask that fired, which django-celery-beat writes into the headers."""
+    name = (task.request.headers or {}).get("periodic_task_name") or getattr(task.request, "periodic_task_name", "")
+    if not name:
+        raise ValueError("dispatch_schedule must be fired by a schedule, or be given the schedule's name")
+    return str(name)
