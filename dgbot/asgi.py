@@ -8,6 +8,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
+os.environ.setdefault("DGBOT_PROCESS", "web")
 http = get_asgi_application()  # before anything that imports a model
 
 from monitoring.routing import websocket_urlpatterns  # noqa: E402

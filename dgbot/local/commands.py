@@ -1,5 +1,6 @@
 """What `manage.py` does around a command: the servers run for as long as it does."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,10 +15,14 @@ WITHOUT_SERVERS = frozenset(
     ("check", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages", "startapp", "version", "--version")
 )
 
+LOOPS = {"run_gateway": "gateway", "run_guardian": "guardian", "run_ticker": "ticker"}  # processes, however they were started
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run `manage.py …`. A refusal is one sentence and exit code 2."""
     try:
+        if arguments[1:2] and arguments[1] in LOOPS:
+            os.environ.setdefault("DGBOT_PROCESS", LOOPS[arguments[1]])
         environment = env.load()
         if arguments[1:2] == ["up"]:
             from dgbot.local import up
