@@ -150,7 +150,7 @@ DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or
 BROKER_DB, CHANNELS_DB, CACHE_DB = 0, 1, 2
 
 
-def redis_url(database: int) -> str:
+def _redis_url(database: int) -> str:
     """URL of one logical database of the Redis in use, as redis-py reads it."""
     base = (ENV["REDIS_URL"] or PLACES.redis_url()).partition("?")[0]
     if base.startswith("unix://"):
@@ -159,8 +159,11 @@ def redis_url(database: int) -> str:
     return f"{scheme}://{rest.partition('/')[0]}/{database}"
 
 
+CHANNELS_URL, CACHE_URL = _redis_url(CHANNELS_DB), _redis_url(CACHE_DB)  # doorbells and budgets share the cache's database
+
+
 def _broker_url() -> str:
-    url = redis_url(BROKER_DB)
+    url = _redis_url(BROKER_DB)
     if url.startswith("unix://"):
         return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
     return url
@@ -169,13 +172,13 @@ def _broker_url() -> str:
 CHANNEL_LAYERS = {
     "default": {  # the pub/sub layer outlives a restart of Redis; the other one drops every socket
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [redis_url(CHANNELS_DB)], "prefix": "dgbot"},
+        "CONFIG": {"hosts": [CHANNELS_URL], "prefix": "dgbot"},
     },
 }
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": redis_url(CACHE_DB),
+        "LOCATION": CACHE_URL,
         "KEY_PREFIX": "dgbot",
         "OPTIONS": {"serializer": "dgbot.base.cache.JsonSerializer"},
     },
@@ -282,14 +285,17 @@ LOGGING = {
             if PROCESS
             else {}
         ),
-        # monitoring adds its handler here and its name to LOG_HANDLERS
+        # monitoring.logs attaches the log in the database once the apps are ready
     },
     "root": {"handlers": LOG_HANDLERS, "level": ENV["DGBOT_LOG_LEVEL"]},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # 4xx are the visitor's
         "asyncio": {"level": "WARNING"},
-        "celery.app.trace": {"level": "WARNING"},  # a line per task adds nothing to the cycle rows
+        # A line per task, every second, adds nothing to the rows that tasks write.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
     },
 }
 

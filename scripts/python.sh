@@ -33,7 +33,7 @@ make_environment() {
 
 install_locked() {
     if command -v uv >/dev/null 2>&1; then
-        uv pip sync --quiet --require-hashes --python .venv/bin/python "$1"
+        uv pip sync --quiet --require-hashes --only-binary :all: --python .venv/bin/python "$1"
     else
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$1"
     fi
