@@ -101,7 +101,7 @@ def merged_with(old: Candles, new: Candles, *, replace: bool) -> Merged:
     kept = np.ones(len(old), dtype=bool)
     kept[in_old] = False
     order = np.argsort(np.concatenate([old.open_time[kept], new.open_time]), kind="stable")
-    columns = {name: np.concatenate([getattr(old, name)[kept], getattr(new, name)])[order] for name in COLUMNS}
+    columns: dict[str, Any] = {name: np.concatenate([getattr(old, name)[kept], getattr(new, name)])[order] for name in COLUMNS}
     candles = Candles(exchange=old.exchange, symbol=old.symbol, interval=old.interval, **columns)
     replaced = int(differs.sum())
     return Merged(candles=candles, added=len(new) - len(in_old), replaced=replaced, unchanged=len(in_old) - replaced)
@@ -167,7 +167,7 @@ def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             os.fchmod(file.fileno(), 0o644)  # temporary files are private, an archive is shared by our processes
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
+            Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise

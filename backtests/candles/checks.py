@@ -44,7 +44,7 @@ Fault = tuple[str, NDArray[np.bool_], tuple[str, ...]]
 def _faults(times: NDArray[np.int64], columns: Mapping[str, NDArray[np.float64]], *, interval: Interval, now: datetime) -> Iterator[Fault]:
     open_, high, low, close, volume = (columns[name] for name in (*PRICE_COLUMNS, "volume"))
     every = (*PRICE_COLUMNS, "volume")
-    is_finite: NDArray[np.bool_] = np.isfinite(np.stack([open_, high, low, close, volume])).all(axis=0)
+    is_finite = np.asarray(np.isfinite(np.stack([open_, high, low, close, volume])).all(axis=0))
     has_prices = is_finite & (np.minimum(np.minimum(open_, close), np.minimum(low, high)) > 0)
     yield "not finite", ~is_finite, every
     yield "with a price that is not positive", is_finite & ~has_prices, PRICE_COLUMNS

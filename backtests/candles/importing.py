@@ -93,7 +93,7 @@ def _told(problem: Problem, raw: RawColumns, times: NDArray[np.int64]) -> str:
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:
-    steps: NDArray[np.int64] = np.diff(np.unique(times))
+    steps = np.diff(np.unique(times)).astype(np.int64)
     if wanted is None:
         return _most_common(raw, steps)
     if len(steps) and not np.any(steps == wanted.nanoseconds):

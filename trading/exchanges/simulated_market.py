@@ -67,6 +67,7 @@ class SimulatedMarket:
         self._levels, self._lock = [0.0], Lock()  # log price at the start of each chapter, relative to the base
         self._path = lru_cache(maxsize=64)(self._draw_path)
         self._hours = lru_cache(maxsize=2048)(self._draw_hours)
+        self._minutes = lru_cache(maxsize=64)(self._draw_minutes)
 
     def price_at(self, instant: datetime) -> Decimal:
         """The last price at `instant` (aware), quote, on the tick. Raises BadInput before the history begins."""
@@ -150,7 +151,7 @@ class SimulatedMarket:
         return {name: column[volume > 0] for name, column in zip(COLUMNS, columns, strict=True)}
 
     def _grouped(self, interval: Interval, first_ns: int, last_ns: int) -> Table:
-        draw = self._hours if interval.seconds >= Interval.HOUR_1.seconds else self._draw_minutes
+        draw = self._hours if interval.seconds >= Interval.HOUR_1.seconds else self._minutes
         length = CHAPTER_HOURS * HOUR_NS
         chapters = (
             range((first_ns - self._start_ns) // length, -(-(last_ns - self._start_ns) // length)) if last_ns > first_ns else range(1)

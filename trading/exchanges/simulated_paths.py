@@ -138,7 +138,9 @@ def _story(random: np.random.Generator, kind: Kind, *, move: float, homeward: fl
     path = np.append(path, _followed(random, start=path[-1], hours=rest, sign=sign, move=move, homeward=homeward))
     after = np.arange(rest)
     liveliness = np.concatenate([np.ones(shape.swing), 1.3 * calming, [1.0], 0.9 + 0.3 * np.exp(-after / 4)])
-    activity = np.concatenate([np.ones(shape.swing), np.linspace(0.85, 0.55, shape.squeeze), [random.uniform(2.2, 3.6)], 0.9 + 0.8 * np.exp(-after / 3)])
+    activity = np.concatenate(
+        [np.ones(shape.swing), np.linspace(0.85, 0.55, shape.squeeze), [random.uniform(2.2, 3.6)], 0.9 + 0.8 * np.exp(-after / 3)]
+    )
     return path, liveliness, activity
 
 

@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def test_a_crash_while_writing_leaves_the_old_series(tmp_path: Path, monkeypatch
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", no_space)
+    monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(OSError, match="No space left"):
         archive.save(random_candles(60), tmp_path)
     monkeypatch.undo()

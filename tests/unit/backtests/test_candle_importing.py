@@ -261,6 +261,7 @@ def test_a_big_file_is_read_quickly(read: Read) -> None:
 DATA = Path(os.environ.get("DGBOT_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
+@pytest.mark.recorded
 @pytest.mark.skipif(not DATA.is_dir(), reason="recorded files are not on this machine")
 @pytest.mark.parametrize(
     ("name", "told"),
@@ -277,6 +278,7 @@ def test_recorded_foreign_files_are_refused_by_name(name: str, told: str) -> Non
         read_file(DATA / "dirty" / name, exchange="upbit", symbol="KRW-BTC", now=NOW)
 
 
+@pytest.mark.recorded
 @pytest.mark.skipif(not DATA.is_dir(), reason="recorded files are not on this machine")
 def test_a_recorded_pyupbit_file_is_read() -> None:
     report = read_file(DATA / "dirty" / "KRWBTC_pyupbit_default.csv", exchange="upbit", symbol="KRW-BTC", now=NOW).report
