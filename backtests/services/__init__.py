@@ -1,0 +1,1 @@
+"""What backtests writes."""
