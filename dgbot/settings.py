@@ -304,9 +304,13 @@ UNFOLD = {
     "SITE_TITLE": "dgbot",
     "SITE_HEADER": "dgbot",
     "SITE_SYMBOL": "candlestick_chart",
-    "SHOW_HISTORY": True,
+    "SITE_URL": "/",
+    "SHOW_HISTORY": False,  # of recent actions; the audit log says more
     "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"show_search": True, "show_all_applications": True, "navigation": []},
+    "SHOW_LANGUAGES": True,
+    "STYLES": ["monitoring.admin.style"],
+    "DASHBOARD_CALLBACK": "monitoring.admin.home",
+    "SIDEBAR": {"show_search": True, "show_all_applications": True, "navigation": "monitoring.admin.navigation"},
 }
 
 TESTING = "pytest" in sys.modules

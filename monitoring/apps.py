@@ -1,6 +1,9 @@
-"""The app's name for Django."""
+"""The app's name for Django, and what it listens to."""
+
+from datetime import UTC, datetime
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class MonitoringConfig(AppConfig):
@@ -8,3 +11,15 @@ class MonitoringConfig(AppConfig):
 
     name = "monitoring"
     label = "monitoring"
+
+    def ready(self) -> None:
+        """Listen to trading's news, keep a process's log in the database, and have partitions made at start."""
+        from dgbot.base import seeds
+        from monitoring import live, logs
+
+        seeds.register(80, "log partitions", lambda: logs.ensure_partitions(datetime.now(tz=UTC)))
+        if settings.TESTING:
+            return  # a test that wants them asks
+        live.connect()
+        if settings.PROCESS:
+            logs.attach()

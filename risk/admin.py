@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from dgbot.base.admin import FactAdmin, HouseAdmin, mode_badge, number, profit, short, state_badge
+from dgbot.base.admin import FactAdmin, HouseAdmin
+from dgbot.base.badges import mode_badge, number, profit, short, state_badge
 from dgbot.base.confirm import ask
 from dgbot.base.display import money, percent
 from dgbot.core.errors import DgbotError

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from dgbot.accounts.models import AuditEntry, Heartbeat, User
-from dgbot.base.admin import FactAdmin, HouseAdmin, short, state_badge
+from dgbot.base.admin import FactAdmin, HouseAdmin
+from dgbot.base.badges import short, state_badge
 from dgbot.base.display import age
 
 LATE_S = 60  # twelve missed heartbeats

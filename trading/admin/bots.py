@@ -18,16 +18,24 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.decorators import action
 
+from backtests.strategies.registry import strategy_named
 from dgbot.accounts import audit
-from dgbot.base.admin import HouseAdmin, mode_badge, short, state_badge
+from dgbot.base.admin import HouseAdmin
+from dgbot.base.badges import mode_badge, short, state_badge
 from dgbot.base.confirm import ask
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
-from trading import steering
+from trading import steering, tones
 from trading.models import Bot, BotStatus, Cycle, ExchangeAccount
 
-STATE = {BotStatus.RUNNING: "good", BotStatus.REQUESTED: "busy", BotStatus.FAILED: "bad", BotStatus.STOPPED: "quiet"}
 FIXED = ("account", "symbol")
+PLACES = (
+    ("cycle", _("cycles")),
+    ("decision", _("decisions")),
+    ("order", _("orders")),
+    ("trade", _("trades")),
+    ("position", _("positions")),
+)
 
 
 class BotForm(forms.ModelForm):
@@ -35,16 +43,30 @@ class BotForm(forms.ModelForm):
 
     class Meta:
         model = Bot
-        fields = "__all__"
+        fields = (
+            "name",
+            "account",
+            "symbol",
+            "strategy",
+            "parameters",
+            "interval",
+            "schedule",
+            "anchor_at",
+            "allocation",
+            "trade_amount",
+            "risk_profile",
+            "analyst",
+            "analyst_mode",
+            "is_hidden",
+        )
 
     def clean_strategy(self) -> str:
         """A registered strategy."""
-        from backtests.strategies import registry
-
         name: str = self.cleaned_data["strategy"]
-        known = sorted(registry.names())
-        if name not in known:
-            raise forms.ValidationError(_("%(name)s is not a strategy. Known: %(known)s.") % {"name": name, "known": ", ".join(known)})
+        try:
+            strategy_named(name)
+        except (BadInput, LookupError, ValueError) as error:
+            raise forms.ValidationError(str(error)) from None
         return name
 
     def clean_parameters(self) -> Any:
@@ -71,7 +93,11 @@ class BotAdmin(HouseAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
         """With each bot's newest cycle, in the same query."""
-        newest = Cycle.objects.filter(bot=OuterRef("pk")).order_by("-slot").values(json=JSONObject(pk="pk", slot="slot", status="status", outcome="outcome"))
+        newest = (
+            Cycle.objects.filter(bot=OuterRef("pk"))
+            .order_by("-slot")
+            .values(json=JSONObject(pk="pk", slot="slot", status="status", outcome="outcome"))
+        )
         return super().get_queryset(request).annotate(newest_cycle=Subquery(newest[:1]))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -115,7 +141,7 @@ class BotAdmin(HouseAdmin):
     @admin.display(description=_("state"), ordering="status")
     def state(self, bot: Bot) -> SafeString:
         """What is, and what is wanted where that differs."""
-        shown = state_badge(STATE[BotStatus(bot.status)], bot.get_status_display())
+        shown = state_badge(tones.BOT[BotStatus(bot.status)], bot.get_status_display())
         if bot.is_running == (bot.status == BotStatus.RUNNING):
             return shown
         return format_html("{} <small>{}</small>", shown, _("wanted: running") if bot.is_running else _("wanted: stopped"))
@@ -125,7 +151,7 @@ class BotAdmin(HouseAdmin):
         """When and how it ended."""
         cycle = getattr(bot, "newest_cycle", None)
         if not cycle:
-            return _("none yet")
+            return str(_("none yet"))
         url = reverse("admin:trading_cycle_change", args=[cycle["pk"]])
         slot = str(cycle["slot"]).replace("T", " ")[:16]
         return format_html('<a href="{}">{} UTC</a> <small>{}</small>', url, slot, short(cycle["outcome"] or cycle["status"], limit=60))
@@ -133,9 +159,17 @@ class BotAdmin(HouseAdmin):
     @admin.display(description=_("see"))
     def links(self, bot: Bot) -> SafeString:
         """Its rows elsewhere."""
-        places = (("cycle", _("cycles")), ("decision", _("decisions")), ("order", _("orders")), ("trade", _("trades")), ("position", _("positions")))
+        places = (
+            ("cycle", _("cycles")),
+            ("decision", _("decisions")),
+            ("order", _("orders")),
+            ("trade", _("trades")),
+            ("position", _("positions")),
+        )
         query = urlencode({"bot__id__exact": bot.pk})
-        return format_html_join(" · ", '<a href="{}?{}">{}</a>', ((reverse(f"admin:trading_{name}_changelist"), query, label) for name, label in places))
+        return format_html_join(
+            " · ", '<a href="{}?{}">{}</a>', ((reverse(f"admin:trading_{name}_changelist"), query, label) for name, label in places)
+        )
 
     @action(description=_("Start selected bots"), permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:

@@ -1,0 +1,22 @@
+"""The page between an operator's click and what it does. Without a POST nothing happens."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+
+def ask(
+    model_admin: Any, request: HttpRequest, *, question: Any, facts: Iterable[Any] = (), keep: Any = (), with_reason: bool = False
+) -> HttpResponse:
+    """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": question,
+        "facts": list(facts),
+        "keep": list(keep),
+        "with_reason": with_reason,
+        "opts": model_admin.model._meta,
+    }
+    return TemplateResponse(request, "admin/confirm.html", context)

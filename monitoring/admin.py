@@ -1,0 +1,137 @@
+"""The system log, the admin's first page, and its sidebar."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import PeriodicTask
+
+from dgbot.base.admin import FactAdmin
+from dgbot.base.badges import short, state_badge
+from monitoring import selectors
+from monitoring.models import LogLevel, SystemLog
+from trading.models import Bot, BotStatus, Order, Position
+
+TONE = {LogLevel.INFO: "quiet", LogLevel.WARNING: "warn", LogLevel.ERROR: "bad", LogLevel.CRITICAL: "bad"}
+
+
+@admin.register(SystemLog)
+class SystemLogAdmin(FactAdmin):
+    """What the platform said about itself."""
+
+    list_display = ("created_at", "how", "what", "where")
+    list_filter = ("level", "created_at")
+    ordering = ("-created_at", "-id")
+
+    @admin.display(description=_("level"), ordering="level")
+    def how(self, line: SystemLog) -> SafeString:
+        """Coloured."""
+        return state_badge(TONE[LogLevel(line.level)], line.get_level_display())
+
+    @admin.display(description=_("message"))
+    def what(self, line: SystemLog) -> SafeString:
+        """Its beginning."""
+        return short(line.message, limit=160)
+
+    @admin.display(description=_("from"))
+    def where(self, line: SystemLog) -> str:
+        """The logger."""
+        return str(line.context.get("logger", "–"))
+
+
+def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What matters now, for the admin's first page."""
+    user = request.user
+    bots = selectors.bots_shown(Bot.objects.for_user(user))
+    positions = selectors.shown(Position.objects.for_user(user)).open().select_related("bot", "account")
+    enabled = PeriodicTask.objects.filter(enabled=True).exclude(name__startswith="celery.")
+    return {
+        **context,
+        "bots": [{"row": bot, "cycle": cycle} for bot, cycle in selectors.with_last_cycle(bots)],
+        "running": BotStatus.RUNNING,
+        "positions": positions.order_by("pk"),
+        "doubtful": selectors.shown(Order.objects.for_user(user)).filter(status__in=selectors.DOUBTFUL).select_related("bot"),
+        "safe_modes": selectors.safe_modes(user),
+        "beats": selectors.heartbeats(timezone.now()),
+        "schedules": enabled.select_related("crontab", "interval").order_by("name"),
+    }
+
+
+def style(request: HttpRequest) -> str:
+    """Our badges and the first page."""
+    return static("monitoring/admin.css")
+
+
+def _item(title: Any, icon: str, name: str, permission: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar, in the order of an operator's questions."""
+    return [
+        {
+            "items": [
+                {"title": _("Live dashboard"), "icon": "monitoring", "link": reverse_lazy("dashboard")},
+                {"title": _("Home"), "icon": "home", "link": reverse_lazy("admin:index")},
+            ]
+        },
+        {
+            "title": _("Steer"),
+            "separator": True,
+            "items": [
+                _item(_("Bots"), "smart_toy", "trading_bot", "trading.view_bot"),
+                _item(_("Settings"), "tune", "trading_botconfig", "trading.view_botconfig"),
+                _item(_("Schedules"), "schedule", "django_celery_beat_periodictask", "django_celery_beat.view_periodictask"),
+                _item(_("Risk profiles"), "shield", "risk_riskprofile", "risk.view_riskprofile"),
+                _item(_("Kill switches"), "emergency_home", "risk_killswitch", "risk.view_killswitch"),
+                _item(_("Accounts"), "account_balance", "trading_exchangeaccount", "trading.view_exchangeaccount"),
+            ],
+        },
+        {
+            "title": _("History"),
+            "separator": True,
+            "items": [
+                _item(_("Cycles"), "cycle", "trading_cycle", "trading.view_cycle"),
+                _item(_("Decisions"), "psychology", "trading_decision", "trading.view_decision"),
+                _item(_("Orders"), "receipt_long", "trading_order", "trading.view_order"),
+                _item(_("Trades"), "swap_horiz", "trading_trade", "trading.view_trade"),
+                _item(_("Positions"), "stacked_line_chart", "trading_position", "trading.view_position"),
+                _item(_("Portfolio"), "pie_chart", "trading_portfoliosnapshot", "trading.view_portfoliosnapshot"),
+                _item(_("Balances"), "wallet", "trading_accountbalance", "trading.view_accountbalance"),
+            ],
+        },
+        {
+            "title": _("Risk"),
+            "separator": True,
+            "items": [
+                _item(_("Limits used"), "speed", "risk_riskstate", "risk.view_riskstate"),
+                _item(_("Risk events"), "notifications", "risk_riskevent", "risk.view_riskevent"),
+                _item(_("Reservations"), "lock_clock", "risk_reservation", "risk.view_reservation"),
+            ],
+        },
+        {
+            "title": _("System"),
+            "separator": True,
+            "collapsible": True,
+            "items": [
+                _item(_("System log"), "article", "monitoring_systemlog", "monitoring.view_systemlog"),
+                _item(_("Processes"), "vital_signs", "accounts_heartbeat", "accounts.view_heartbeat"),
+                _item(_("Audit log"), "history", "accounts_auditentry", "accounts.view_auditentry"),
+                _item(_("Versions of settings"), "difference", "trading_configversion", "trading.view_configversion"),
+                _item(_("Users"), "person", "accounts_user", "accounts.view_user"),
+                _item(_("Roles"), "group", "auth_group", "auth.view_group"),
+                _item(_("Simulated markets"), "science", "trading_simulatedmarket", "trading.view_simulatedmarket"),
+                _item(_("Leases"), "key", "trading_lease", "trading.view_lease"),
+            ],
+        },
+    ]

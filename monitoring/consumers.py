@@ -1,0 +1,158 @@
+"""The dashboard's websocket: authenticate, join, deliver. A snapshot first, then numbered events.
+
+Each frame carries `seq`, counted from 1 per connection, and `as_of`. The page may send `{"type": "refresh"}`.
+Close codes: 4401 the session has ended · 4403 the rights have changed, connect again · 4400 too many unreadable frames.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from monitoring import events, hub, selectors
+
+ENDED, CHANGED, NONSENSE, FAILED = 4401, 4403, 4400, 1011
+NONSENSE_LIMIT = 20
+FRAME_LIMIT = 1000  # characters; a page has nothing longer to say
+WAITING_LIMIT = 200  # events; a page that is slower gets a snapshot instead
+SEES_ALL = "accounts.see_all_owners"
+
+logger = logging.getLogger(__name__)
+
+
+class DashboardConsumer(AsyncWebsocketConsumer):
+    """One open dashboard."""
+
+    channel_layer_alias = "none"  # news comes through the hub, so that a page opens while Redis is down
+    recheck_s = 10.0  # session and rights
+    refresh_s = 30.0  # a fresh snapshot even when all goes well: news is delivered at most once
+    away_s = 5.0  # the same while live updates are away
+    refresh_pause_s = 0.5
+
+    async def connect(self) -> None:
+        """Refuse strangers at the handshake, join, and start to deliver."""
+        self.user = self.scope.get("user")
+        if self.user is None or not self.user.is_authenticated:
+            await self.close()
+            return
+        self.sees_all = await self.user.ahas_perm(SEES_ALL)
+        self.group = hub.EVERYONE if self.sees_all else hub.group_of(self.user.pk)
+        self.seq = self.nonsense = 0
+        self.waiting: list[dict[str, Any]] = []
+        self.is_stale, self.wake = True, asyncio.Event()
+        self.wake.set()
+        await self.accept()
+        self.hub = hub.running()
+        self.hub.join(self.group, self)
+        self.tasks = [asyncio.create_task(self._guard(work)) for work in (self._deliver(), self._watch(), self._keep_fresh())]
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the hub."""
+        if hasattr(self, "tasks"):
+            self.hub.leave(self.group, self)
+            for task in self.tasks:
+                task.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Understand `refresh`; answer anything else with one error frame each, and part from a page that goes on."""
+        if _kind(text_data) == "refresh":
+            self.refresh()
+            return
+        self.nonsense += 1
+        if self.nonsense > NONSENSE_LIMIT:
+            await self.close(NONSENSE)
+            return
+        with override(self._language()):
+            await self._send(events.error(_("This frame is not understood. Send {\"type\": \"refresh\"} for a new snapshot.")))
+
+    def push(self, event: dict[str, Any]) -> None:
+        """Queue an event; a page that cannot follow gets a snapshot instead."""
+        if len(self.waiting) >= WAITING_LIMIT:
+            self.refresh()
+            return
+        self.waiting.append(event)
+        self.wake.set()
+
+    def refresh(self) -> None:
+        """Queue a fresh snapshot."""
+        self.is_stale = True
+        self.wake.set()
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            logger.exception("user=%s dashboard closed: it could not be served", self.user.pk)
+            await self.close(FAILED)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            if self.is_stale:
+                self.is_stale, self.waiting = False, []
+                await self._send(events.live(is_live=self.hub.is_live, cause=self.hub.cause))
+                await self._send(await sync_to_async(_snapshot)(self.user.pk))
+                await asyncio.sleep(self.refresh_pause_s if self.is_stale else 0)
+            waiting, self.waiting = self.waiting, []
+            for event in waiting:
+                await self._send(event)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self.refresh_s if self.hub.is_live else self.away_s)
+            self.refresh()
+
+    async def _watch(self) -> None:
+        session_key = self.scope["session"].session_key
+        while True:
+            await asyncio.sleep(self.recheck_s)
+            rights = await sync_to_async(_sees_all)(session_key, self.user.pk)
+            if rights is None or rights != self.sees_all:
+                await self.close(ENDED if rights is None else CHANGED)
+                return
+
+    async def _send(self, frame: Any) -> None:
+        self.seq += 1
+        await self.send(text_data=json.dumps({**frame, "seq": self.seq}))
+
+    def _language(self) -> str:
+        name = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")
+        return name if name in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+
+
+def _kind(text: str | None) -> str:
+    """The type a page's frame names; empty for whatever cannot be used."""
+    if text is None or len(text) > FRAME_LIMIT:
+        return ""
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return str(frame.get("type", "")) if isinstance(frame, dict) else ""
+
+
+def _snapshot(user_pk: int) -> events.Snapshot:
+    # The user is read anew: rights are cached on the object.
+    return selectors.snapshot(get_user_model().objects.get(pk=user_pk))
+
+
+def _sees_all(session_key: str | None, user_pk: int) -> bool | None:
+    """Whether the session's user still sees all owners; None when session or user have ended."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user_model().objects.filter(pk=user_pk, is_active=True).first()
+    if user is None or session.get(SESSION_KEY) != str(user_pk) or BACKEND_SESSION_KEY not in session:
+        return None
+    if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        return None
+    return user.has_perm(SEES_ALL)

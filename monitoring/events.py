@@ -1,0 +1,420 @@
+"""What a dashboard is told: typed payloads, built here and nowhere else.
+
+Codes travel, words do not: each page translates them. Decimals are text, times ISO 8601 in UTC, unknown is null with a cause.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, TypedDict
+
+from dgbot.base.display import mode_label
+from dgbot.core.money import EXACT, plain
+
+
+class Reason(TypedDict):
+    """Why a stage answered as it did."""
+
+    code: str
+    message: str
+    value: str
+    limit: str
+    remedy: str
+
+
+class StageCard(TypedDict):
+    """One stage of a cycle."""
+
+    stage: str
+    action: str
+    reasons: list[Reason]
+    duration_ms: int
+
+
+class CycleCard(TypedDict):
+    """One cycle with the stages it has come to."""
+
+    id: int
+    bot_id: int
+    slot: str
+    status: str
+    trigger: str
+    outcome: str
+    recorded_at: str
+    finished_at: str | None
+    stages: list[StageCard]
+
+
+class BotCard(TypedDict):
+    """One bot: what is wanted, what is, and its last cycle."""
+
+    id: int
+    name: str
+    badge: str
+    account_id: int
+    account: str
+    currency: str
+    symbol: str
+    strategy: str
+    interval: str
+    owner: str
+    is_wanted: bool
+    status: str
+    status_reason: str
+    safe_mode: str
+    cycle: CycleCard | None
+
+
+class PositionCard(TypedDict):
+    """One position; `unrealised` is null with a cause when it cannot be told. `market_at` is the market's now, null: the machine's."""
+
+    id: int
+    bot_id: int
+    bot: str
+    badge: str
+    symbol: str
+    currency: str
+    amount: str
+    entry: str | None
+    stop: str | None
+    target: str | None
+    opened_at: str
+    market_at: str | None
+    is_open: bool
+    price: str | None
+    unrealised: str | None
+    unrealised_rate: str | None
+    cause: str
+
+
+class DecisionCard(TypedDict):
+    """One decision."""
+
+    id: int
+    bot_id: int
+    bot: str
+    badge: str
+    symbol: str
+    decision: str
+    confidence: str | None
+    reason: str
+    analyst: str
+    created_at: str
+
+
+class TradeCard(TypedDict):
+    """One fill."""
+
+    id: int
+    bot_id: int | None
+    bot: str
+    badge: str
+    account_id: int
+    symbol: str
+    currency: str
+    side: str
+    purpose: str
+    exit_reason: str
+    price: str
+    amount: str
+    total: str
+    fee: str
+    fee_currency: str
+    created_at: str
+
+
+class EquityPoint(TypedDict):
+    """What an account was worth; null with a cause when unknown."""
+
+    at: str
+    value: str | None
+    cause: str
+
+
+class AccountCard(TypedDict):
+    """One account and its equity curve, oldest point first."""
+
+    id: int
+    name: str
+    badge: str
+    points: list[EquityPoint]
+
+
+class Attention(TypedDict):
+    """What an operator should look at: orders of unknown fate, and kill switches that hold."""
+
+    unknown_orders: int
+    kill_switches: list[str]
+
+
+class BeatCard(TypedDict):
+    """The last sign of life of one process."""
+
+    name: str
+    process: str
+    beat_at: str
+
+
+class Snapshot(TypedDict):
+    """Everything a new page needs. Later events change parts of it."""
+
+    type: Literal["snapshot"]
+    as_of: str
+    bots: list[BotCard]
+    positions: list[PositionCard]
+    decisions: list[DecisionCard]
+    trades: list[TradeCard]
+    accounts: list[AccountCard]
+    attention: Attention
+    beats: list[BeatCard]
+
+
+class BotEvent(TypedDict):
+    """A bot changed."""
+
+    type: Literal["bot"]
+    as_of: str
+    bot: BotCard
+
+
+class CycleEvent(TypedDict):
+    """A cycle finished."""
+
+    type: Literal["cycle"]
+    as_of: str
+    cycle: CycleCard
+
+
+class DecisionEvent(TypedDict):
+    """A decision was made."""
+
+    type: Literal["decision"]
+    as_of: str
+    decision: DecisionCard
+
+
+class TradeEvent(TypedDict):
+    """A fill was recorded."""
+
+    type: Literal["trade"]
+    as_of: str
+    trade: TradeCard
+
+
+class PositionsEvent(TypedDict):
+    """Positions changed or were valued anew."""
+
+    type: Literal["positions"]
+    as_of: str
+    positions: list[PositionCard]
+
+
+class EquityEvent(TypedDict):
+    """An account was valued."""
+
+    type: Literal["equity"]
+    as_of: str
+    account_id: int
+    point: EquityPoint
+
+
+class OrdersEvent(TypedDict):
+    """An order moved; asks the page for nothing but says what became of it."""
+
+    type: Literal["order"]
+    as_of: str
+    id: int
+    bot_id: int
+    status: str
+
+
+class LiveEvent(TypedDict):
+    """Whether pushes arrive; without them the page is refreshed by snapshots."""
+
+    type: Literal["live"]
+    as_of: str
+    is_live: bool
+    cause: str
+
+
+class ErrorEvent(TypedDict):
+    """A frame of the page's could not be used."""
+
+    type: Literal["error"]
+    as_of: str
+    message: str
+
+
+Event = BotEvent | CycleEvent | DecisionEvent | TradeEvent | PositionsEvent | EquityEvent | OrdersEvent
+Frame = Event | Snapshot | LiveEvent | ErrorEvent
+
+
+def now_text() -> str:
+    """The machine's time, for `as_of`. Taken before rows are read, so that it never promises too much."""
+    return iso(datetime.now(tz=UTC))
+
+
+def iso(instant: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def live(*, is_live: bool, cause: str = "") -> LiveEvent:
+    """Tell a page whether pushes arrive."""
+    return {"type": "live", "as_of": now_text(), "is_live": is_live, "cause": cause}
+
+
+def error(message: str) -> ErrorEvent:
+    """Tell a page what was wrong with its frame."""
+    return {"type": "error", "as_of": now_text(), "message": message}
+
+
+def bot_card(bot: Any, cycle: CycleCard | None) -> BotCard:
+    """`bot` with account, user and the annotations of `selectors.bots_shown`."""
+    return {
+        "id": bot.pk,
+        "name": bot.name,
+        "badge": badge(bot.mode, bot.account),
+        "account_id": bot.account_id,
+        "account": bot.account.name,
+        "currency": bot.account.quote_currency,
+        "symbol": bot.symbol,
+        "strategy": bot.strategy,
+        "interval": bot.interval,
+        "owner": bot.user.get_username(),
+        "is_wanted": bot.is_running,
+        "status": bot.status,
+        "status_reason": bot.status_reason,
+        "safe_mode": _safe_mode(bot.bot_risk) or _safe_mode(bot.account_risk),
+        "cycle": cycle,
+    }
+
+
+def cycle_card(cycle: Any) -> CycleCard:
+    """`cycle` with its stages."""
+    return {
+        "id": cycle.pk,
+        "bot_id": cycle.bot_id,
+        "slot": iso(cycle.slot),
+        "status": cycle.status,
+        "trigger": cycle.trigger,
+        "outcome": cycle.outcome,
+        "recorded_at": iso(cycle.recorded_at),
+        "finished_at": iso(cycle.finished_at) if cycle.finished_at else None,
+        "stages": [
+            {"stage": stage.stage, "action": stage.action, "reasons": list(map(reason, stage.reasons)), "duration_ms": stage.duration_ms}
+            for stage in cycle.stages.all()
+        ],
+    }
+
+
+def reason(item: Any) -> Reason:
+    """One reason as stored; older or foreign forms become a plain message."""
+    fields = item if isinstance(item, dict) else {"message": item}
+    code, message, value, limit, remedy = (str(fields.get(name) or "") for name in ("code", "message", "value", "limit", "remedy"))
+    return {"code": code, "message": message, "value": value, "limit": limit, "remedy": remedy}
+
+
+def position_card(position: Any) -> PositionCard:
+    """`position` with bot and account, and the annotations of `selectors.positions_valued`."""
+    price, cause = mark_price(position)
+    entry = position.entry_price
+    known = price is not None and entry
+    return {
+        "id": position.pk,
+        "bot_id": position.bot_id,
+        "bot": position.bot.name,
+        "badge": badge(position.mode, position.account),
+        "symbol": position.symbol,
+        "currency": position.account.quote_currency,
+        "amount": plain(position.amount),
+        "entry": _text(entry),
+        "stop": _text(position.stop_price),
+        "target": _text(position.target_price),
+        "opened_at": iso(position.opened_at),
+        "market_at": iso(position.market_at) if position.mode in ("simulated", "replay") and position.market_at else None,
+        "is_open": position.is_open,
+        "price": _text(price),
+        "unrealised": _text((price - entry) * position.amount) if known else None,
+        "unrealised_rate": _text(price / entry - 1) if known else None,
+        "cause": cause,
+    }
+
+
+def beat_card(heartbeat: Any) -> BeatCard:
+    """The last sign of life of one process."""
+    return {"name": heartbeat.name, "process": heartbeat.process, "beat_at": iso(heartbeat.beat_at)}
+
+
+def mark_price(position: Any) -> tuple[Decimal | None, str]:
+    """What one unit was worth in the account's latest snapshot, quote currency; otherwise a code that says why it is unknown."""
+    snapshot = position.last_snapshot
+    if snapshot is None:
+        return None, "not_valued"
+    if datetime.fromisoformat(snapshot["at"]) < position.opened_at:
+        return None, "valued_before_opening"
+    row = (snapshot["positions"] or {}).get(position.symbol) or {}
+    try:
+        rate, held, value = (None if row.get(name) is None else Decimal(row[name]) for name in ("profit_rate", "amount", "value_krw"))
+    except ArithmeticError:
+        return None, "not_readable"
+    if position.account.quote_currency == "KRW" and value is not None and held:
+        return EXACT.divide(value, held), ""
+    if rate is not None and position.entry_price:
+        return position.entry_price * (1 + rate), ""
+    return None, snapshot["cause"] or "not_valued"
+
+
+def decision_card(decision: Any) -> DecisionCard:
+    """`decision` with bot and account."""
+    return {
+        "id": decision.pk,
+        "bot_id": decision.bot_id,
+        "bot": decision.bot.name,
+        "badge": badge(decision.mode, decision.account),
+        "symbol": decision.symbol,
+        "decision": decision.decision,
+        "confidence": _text(decision.confidence),
+        "reason": decision.reason,
+        "analyst": decision.analyst,
+        "created_at": iso(decision.created_at),
+    }
+
+
+def trade_card(trade: Any) -> TradeCard:
+    """`trade` with bot and account."""
+    return {
+        "id": trade.pk,
+        "bot_id": trade.bot_id,
+        "bot": trade.bot.name if trade.bot else "",
+        "badge": badge(trade.mode, trade.account),
+        "account_id": trade.account_id,
+        "symbol": trade.symbol,
+        "currency": trade.account.quote_currency,
+        "side": trade.side,
+        "purpose": trade.purpose,
+        "exit_reason": trade.exit_reason,
+        "price": plain(trade.price),
+        "amount": plain(trade.amount),
+        "total": plain(trade.total),
+        "fee": plain(trade.fee),
+        "fee_currency": trade.fee_currency,
+        "created_at": iso(trade.created_at),
+    }
+
+
+def equity_point(*, at: datetime, value: Decimal | None, cause: str) -> EquityPoint:
+    """One point of an equity curve."""
+    return {"at": iso(at), "value": _text(value), "cause": cause}
+
+
+def badge(mode: str, account: Any) -> str:
+    """LIVE, DEMO, PAPER, SIMULATED or REPLAY."""
+    return mode_label(mode, is_demo=account.is_demo)
+
+
+def _safe_mode(risk: dict[str, Any] | None) -> str:
+    return (risk["reason"] or "safe mode") if risk and risk["safe_mode"] else ""
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)

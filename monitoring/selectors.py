@@ -1,0 +1,197 @@
+"""What the dashboard reads, each in a fixed number of queries. Hidden bots and accounts, as replays are, are left out."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, TextField, When
+from django.db.models.functions import Cast, JSONObject
+
+from dgbot.accounts.models import Heartbeat
+from monitoring import events
+from risk.models import KillSwitch, RiskState
+from trading.models import Bot, Cycle, Decision, ExchangeAccount, Order, PortfolioSnapshot, Position, StageResult, Trade
+from trading.models.cycles import Stage
+
+NEWEST_SHOWN = 30  # decisions and trades on the page
+POINTS_SHOWN = 500  # of each equity curve
+STAGE_ORDER = Case(*(When(stage=stage, then=number) for number, stage in enumerate(Stage.values)))
+LATE_S = 60  # twelve missed heartbeats
+DOUBTFUL = ("unknown", "disputed")
+
+
+def snapshot(user: Any) -> events.Snapshot:
+    """Everything `user` may see on the dashboard."""
+    as_of = events.now_text()
+    return {
+        "type": "snapshot",
+        "as_of": as_of,
+        "bots": bot_cards(list(bots_shown(Bot.objects.for_user(user)))),
+        "positions": [events.position_card(row) for row in positions_valued(shown(Position.objects.for_user(user).open()))],
+        "decisions": [events.decision_card(row) for row in _newest(Decision.objects.for_user(user))],
+        "trades": [events.trade_card(row) for row in _newest(Trade.objects.for_user(user))],
+        "accounts": [account_card(row) for row in _accounts_with_points(user)],
+        "attention": attention(user),
+        "beats": [events.beat_card(row) for row in Heartbeat.objects.order_by("process", "name")],
+    }
+
+
+def bots_shown(bots: QuerySet[Bot]) -> QuerySet[Bot]:
+    """`bots` without hidden ones, with what a card needs: account, owner, newest cycle, newest risk states."""
+    risk = JSONObject(safe_mode="safe_mode", reason="safe_mode_reason")
+    states = RiskState.objects.filter(account=OuterRef("account")).order_by("-trading_day").values(json=risk)
+    return (
+        bots.filter(is_hidden=False, account__is_hidden=False)
+        .select_related("account", "user")
+        .annotate(
+            last_cycle=Subquery(Cycle.objects.filter(bot=OuterRef("pk")).order_by("-slot").values("pk")[:1]),
+            bot_risk=Subquery(states.filter(bot=OuterRef("pk"))[:1]),
+            account_risk=Subquery(states.filter(bot=None)[:1]),
+        )
+        .order_by("name", "pk")
+    )
+
+
+def bot_cards(rows: list[Any]) -> list[events.BotCard]:
+    """Cards of the rows of `bots_shown`, with each bot's newest cycle."""
+    newest = Cycle.objects.filter(pk__in=[row.last_cycle for row in rows if row.last_cycle])
+    cycles = {row.pk: events.cycle_card(row) for row in with_stages(newest)}
+    return [events.bot_card(row, cycles.get(row.last_cycle)) for row in rows]
+
+
+def with_last_cycle(bots: QuerySet[Bot]) -> list[tuple[Any, Cycle | None]]:
+    """The rows of `bots_shown`, each beside its newest cycle."""
+    rows: list[Any] = list(bots)
+    cycles = Cycle.objects.in_bulk([row.last_cycle for row in rows if row.last_cycle])
+    return [(row, cycles.get(row.last_cycle)) for row in rows]
+
+
+def heartbeats(now: datetime) -> list[dict[str, Any]]:
+    """Each process with the age of its last sign of life, and whether that is late."""
+    rows = Heartbeat.objects.order_by("process", "name")
+    return [{"row": row, "age": now - row.beat_at, "is_late": (now - row.beat_at).total_seconds() > LATE_S} for row in rows]
+
+
+def with_stages(cycles: QuerySet[Cycle]) -> QuerySet[Cycle]:
+    """`cycles` with their stages in the pipeline's order."""
+    return cycles.prefetch_related(Prefetch("stages", StageResult.objects.order_by(STAGE_ORDER)))
+
+
+def positions_valued(positions: QuerySet[Position]) -> QuerySet[Position]:
+    """`positions` with what their value is told from: the account's newest snapshot, and the market's now."""
+    newest = PortfolioSnapshot.objects.filter(account=OuterRef("account")).order_by("-created_at")
+    return positions.select_related("bot", "account").annotate(
+        last_snapshot=Subquery(newest.values(json=JSONObject(at="created_at", positions="positions", cause="cause"))[:1]),
+        market_at=Subquery(Cycle.objects.filter(bot=OuterRef("bot")).order_by("-slot").values("slot")[:1]),
+    ).order_by("pk")
+
+
+def safe_modes(user: Any) -> list[RiskState]:
+    """The newest risk states `user` may see that block entries."""
+    newest = RiskState.objects.for_user(user).filter(account__is_hidden=False).order_by("account", "bot", "-trading_day")
+    return [state for state in newest.distinct("account", "bot").select_related("bot", "account") if state.safe_mode]
+
+
+def attention(user: Any) -> events.Attention:
+    """What `user` should look at."""
+    return {
+        "unknown_orders": shown(Order.objects.for_user(user)).filter(status__in=DOUBTFUL).count(),
+        "kill_switches": [f"{row} – {row.reason}" for row in KillSwitch.objects.filter(level__gt=0).order_by("scope", "scope_id")],
+    }
+
+
+def account_card(account: Any) -> events.AccountCard:
+    """`account` with the annotation `points`, newest first."""
+    return {
+        "id": account.pk,
+        "name": account.name,
+        "badge": events.badge(account.mode, account),
+        "points": [
+            events.equity_point(at=datetime.fromisoformat(point["at"]), value=_decimal(point["value"]), cause=point["cause"])
+            for point in reversed(account.points)
+        ],
+    }
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _accounts_with_points(user: Any) -> QuerySet[Any]:
+    points = PortfolioSnapshot.objects.filter(account=OuterRef("pk")).order_by("-created_at")
+    shape = JSONObject(at="created_at", value=Cast("total_value_krw", TextField()), cause="cause")
+    return (
+        ExchangeAccount.objects.for_user(user)
+        .filter(is_hidden=False)
+        .annotate(points=ArraySubquery(points.values(json=shape)[:POINTS_SHOWN]))
+        .order_by("name", "pk")
+    )
+
+
+def _newest(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return shown(rows).select_related("bot", "account").order_by("-created_at", "-pk")[:NEWEST_SHOWN]
+
+
+def shown(rows: Any) -> Any:
+    """Rows of visible bots and accounts. Replays are hidden by their account, so one join is enough for most of them."""
+    return rows.filter(account__is_hidden=False).exclude(bot__is_hidden=True)
+
+
+def changed_bot(pk: int) -> tuple[int, events.BotEvent] | None:
+    """Owner and event of a bot that changed; None when it is hidden or gone."""
+    as_of = events.now_text()
+    rows = list(bots_shown(Bot.objects.filter(pk=pk)))
+    return (rows[0].user_id, {"type": "bot", "as_of": as_of, "bot": bot_cards(rows)[0]}) if rows else None
+
+
+def finished_cycle(pk: int) -> tuple[int, events.CycleEvent] | None:
+    """Owner and event of a cycle."""
+    as_of = events.now_text()
+    row = with_stages(Cycle.objects.filter(pk=pk, **_VISIBLE)).first()
+    return (row.user_id, {"type": "cycle", "as_of": as_of, "cycle": events.cycle_card(row)}) if row else None
+
+
+def made_decision(pk: int) -> tuple[int, events.DecisionEvent] | None:
+    """Owner and event of a decision."""
+    as_of = events.now_text()
+    row = Decision.objects.filter(pk=pk, **_VISIBLE).select_related("bot", "account").first()
+    return (row.user_id, {"type": "decision", "as_of": as_of, "decision": events.decision_card(row)}) if row else None
+
+
+def recorded_trade(pk: int) -> tuple[int, events.TradeEvent] | None:
+    """Owner and event of a fill."""
+    as_of = events.now_text()
+    row = shown(Trade.objects.filter(pk=pk)).select_related("bot", "account").first()
+    return (row.user_id, {"type": "trade", "as_of": as_of, "trade": events.trade_card(row)}) if row else None
+
+
+def changed_position(pk: int) -> tuple[int, events.PositionsEvent] | None:
+    """Owner and event of a position."""
+    as_of = events.now_text()
+    row = positions_valued(Position.objects.filter(pk=pk, **_VISIBLE)).first()
+    return (row.user_id, {"type": "positions", "as_of": as_of, "positions": [events.position_card(row)]}) if row else None
+
+
+def moved_order(pk: int) -> tuple[int, events.OrdersEvent] | None:
+    """Owner and event of an order."""
+    as_of = events.now_text()
+    row = Order.objects.filter(pk=pk, **_VISIBLE).only("user_id", "bot_id", "status").first()
+    return (row.user_id, {"type": "order", "as_of": as_of, "id": row.pk, "bot_id": row.bot_id, "status": row.status}) if row else None
+
+
+def valued_account(pk: int) -> tuple[int, list[events.Event]] | None:
+    """Owner and events of a portfolio snapshot: the new point, and its positions valued anew."""
+    as_of = events.now_text()
+    row = PortfolioSnapshot.objects.filter(pk=pk, account__is_hidden=False).first()
+    if row is None:
+        return None
+    point = events.equity_point(at=row.created_at, value=row.total_value_krw, cause=row.cause)
+    valued = [events.position_card(item) for item in positions_valued(Position.objects.filter(account=row.account_id, **_VISIBLE).open())]
+    told: list[events.Event] = [{"type": "equity", "as_of": as_of, "account_id": row.account_id, "point": point}]
+    if valued:
+        told.append({"type": "positions", "as_of": as_of, "positions": valued})
+    return row.user_id, told
+
+
+_VISIBLE: dict[str, Any] = {"account__is_hidden": False, "bot__is_hidden": False}

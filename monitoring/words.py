@@ -1,0 +1,67 @@
+"""The words a page puts in place of codes and labels. Translated per request; scripts hold none of their own."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from trading.models.bots import BotStatus
+from trading.models.cycles import CycleStatus, CycleTrigger, Stage, StageAction
+from trading.models.decisions import DecisionKind
+
+WORDS: dict[str, Any] = {
+    "stage": dict(Stage.choices),
+    "action": dict(StageAction.choices),
+    "cycle": dict(CycleStatus.choices),
+    "trigger": dict(CycleTrigger.choices),
+    "bot": dict(BotStatus.choices),
+    "decision": dict(DecisionKind.choices),
+    "side": {"buy": _("buy"), "sell": _("sell")},
+    "purpose": {"entry": _("entry"), "exit": _("exit"), "emergency": _("emergency")},
+    "cause": {
+        "not_valued": _("the account has not been valued yet"),
+        "valued_before_opening": _("the last valuation is older than this position"),
+        "not_readable": _("the last valuation cannot be read"),
+    },
+    "connection": {
+        "connecting": _("Connecting…"),
+        "live": _("Live"),
+        "away": _("Live updates are away; refreshed every few seconds"),
+        "offline": _("No connection; trying again"),
+        "updated": _("last update {age} ago"),
+    },
+    "age": {"s": _("{n} s"), "min": _("{n} min"), "h": _("{n} h"), "d": _("{n} d")},
+    "text": {
+        "unknown": _("unknown"),
+        "ago": _("{age} ago"),
+        "running": _("{running} of {all} bots running"),
+        "wanted": _("wanted: {wanted} · actual: {actual}"),
+        "on": _("running"),
+        "off": _("stopped"),
+        "safe_mode": _("Safe mode"),
+        "no_cycle": _("No cycle yet. Start the bot, or press “Run now”."),
+        "stage_waiting": _("not reached"),
+        "no_bots": _("No bot yet. Create one in the admin under Bots; it appears here."),
+        "no_positions": _("No open position. A bot opens one when its strategy and every check agree."),
+        "no_decisions": _("No decision yet. Each cycle that reaches the analysis writes one."),
+        "no_trades": _("No trade yet. Fills appear here within a second."),
+        "no_equity": _("No valuation yet. Snapshots are taken while bots run."),
+        "value_unknown": _("Value unknown: {cause}"),
+        "simulated": _("Simulated: prices are made up and no real money moves. {names}"),
+        "live_money": _("Live: real money moves. {names}"),
+        "unknown_orders": _("Orders of unknown fate: {count}. Entries on their markets wait until the exchange has told."),
+        "kill_switch": _("Kill switch: {name}"),
+        "silent": _("No sign of life from {names}"),
+        "no_beats": _("No process has shown a sign of life yet."),
+        "confirm_start": _("{name} trades real money. Start it?"),
+        "confirm_run": _("{name} trades real money. Run a cycle now?"),
+        "failed": _("That did not work. Check the connection and try again."),
+        "stop": _("stop"),
+        "target": _("target"),
+        "entry_mark": _("entry"),
+        "exit_mark": _("exit"),
+        "since_start": _("{change} since the first point shown"),
+        "value": _("value {value}"),
+        "limit": _("limit {limit}"),
+        "rules": _("rules"),
+    },
+}

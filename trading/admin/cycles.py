@@ -1,0 +1,143 @@
+"""Cycles, their stages, and the decisions they came to."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from dgbot.base.admin import FactAdmin, FactInline
+from dgbot.base.badges import mode_badge, number, short, state_badge
+from trading import tones
+from trading.models import Cycle, CycleStatus, Decision, Lease, StageResult
+
+
+def reasons_of(stage: StageResult) -> SafeString:
+    """Every reason on its own line, with value and limit."""
+    told = (item if isinstance(item, dict) else {"message": item} for item in stage.reasons)
+    return format_html_join(
+        "", "<div>{} <small>{}</small></div>", ((item.get("message") or item.get("code"), item.get("remedy") or "") for item in told)
+    )
+
+
+class StageInline(FactInline):
+    """The four stages of a cycle."""
+
+    model = StageResult
+    fields = readonly_fields = ("stage", "said", "reasons_shown", "took", "created_at")
+    ordering = ("id",)
+
+    @admin.display(description=_("action"))
+    def said(self, stage: StageResult) -> SafeString:
+        """Coloured."""
+        return state_badge(tones.ACTION.get(stage.action, "quiet"), stage.get_action_display())
+
+    @admin.display(description=_("reasons"))
+    def reasons_shown(self, stage: StageResult) -> SafeString:
+        """All of them."""
+        return reasons_of(stage)
+
+    @admin.display(description=_("duration"))
+    def took(self, stage: StageResult) -> SafeString:
+        """Machine time."""
+        return number(f"{stage.duration_ms:,} ms")
+
+
+class DecisionInline(FactInline):
+    """What the analyst answered."""
+
+    model = Decision
+    fields = readonly_fields = ("decision", "confidence", "reason", "analyst")
+    show_change_link = True
+
+
+@admin.register(Cycle)
+class CycleAdmin(FactAdmin):
+    """One run of the pipeline each."""
+
+    list_display = ("slot", "bot", "mode_shown", "state", "how", "trigger", "took")
+    list_filter = ("status", "trigger", "mode", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("bot", "account")
+    ordering = ("-id",)
+    inlines = (StageInline, DecisionInline)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, cycle: Cycle) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(cycle.mode, is_demo=cycle.account.is_demo)
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, cycle: Cycle) -> SafeString:
+        """Coloured."""
+        return state_badge(tones.CYCLE[CycleStatus(cycle.status)], cycle.get_status_display())
+
+    @admin.display(description=_("outcome"))
+    def how(self, cycle: Cycle) -> SafeString:
+        """In one sentence."""
+        return short(cycle.outcome)
+
+    @admin.display(description=_("duration"))
+    def took(self, cycle: Cycle) -> SafeString:
+        """Machine time."""
+        return number("–" if cycle.finished_at is None else f"{(cycle.finished_at - cycle.recorded_at).total_seconds() * 1000:,.0f} ms")
+
+
+@admin.register(StageResult)
+class StageResultAdmin(FactAdmin):
+    """What single stages said."""
+
+    owner_path = "cycle__user"
+    list_display = ("created_at", "cycle", "stage", "said", "reasons_shown")
+    list_filter = ("stage", "action")
+    list_select_related = ("cycle",)
+    ordering = ("-id",)
+
+    @admin.display(description=_("action"))
+    def said(self, stage: StageResult) -> SafeString:
+        """Coloured."""
+        return state_badge(tones.ACTION.get(stage.action, "quiet"), stage.get_action_display())
+
+    @admin.display(description=_("reasons"))
+    def reasons_shown(self, stage: StageResult) -> SafeString:
+        """All of them."""
+        return reasons_of(stage)
+
+
+@admin.register(Decision)
+class DecisionAdmin(FactAdmin):
+    """What was answered, and on what it was based."""
+
+    list_display = ("created_at", "bot", "mode_shown", "symbol", "answer", "sure", "why", "analyst")
+    list_filter = ("decision", "mode", "analyst", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("bot", "account")
+    search_fields = ("symbol__startswith",)
+    ordering = ("-id",)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, decision: Decision) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(decision.mode, is_demo=decision.account.is_demo)
+
+    @admin.display(description=_("decision"), ordering="decision")
+    def answer(self, decision: Decision) -> SafeString:
+        """Coloured."""
+        return state_badge(tones.DECISION.get(decision.decision, "quiet"), decision.get_decision_display())
+
+    @admin.display(description=_("confidence"))
+    def sure(self, decision: Decision) -> Any:
+        """Empty for the rules, where it does not apply."""
+        return "–" if decision.confidence is None else format_html('<span class="dg-number">{} %</span>', f"{decision.confidence:.1f}")
+
+    @admin.display(description=_("reason"))
+    def why(self, decision: Decision) -> SafeString:
+        """Its beginning."""
+        return short(decision.reason)
+
+
+@admin.register(Lease)
+class LeaseAdmin(FactAdmin):
+    """Who may work on what right now."""
+
+    list_display = ("name", "holder", "epoch", "expires_at")
+    ordering = ("name",)

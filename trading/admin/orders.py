@@ -1,0 +1,146 @@
+"""Orders, every send of them, every move of their lives."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from dgbot.base.admin import FactAdmin, FactInline
+from dgbot.base.badges import mode_badge, number, quantity, state_badge
+from dgbot.base.display import amount, money
+from trading import tones
+from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Status
+from trading.models import Order, OrderEvent, OrderSend, Trade
+
+
+class NeedsAttention(admin.SimpleListFilter):
+    """Which orders want an operator's eye."""
+
+    title = _("question")
+    parameter_name = "question"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """The questions."""
+        return [("doubt", _("fate unknown")), ("alive", _("on their way")), ("failed", _("failed or denied"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The orders that answer."""
+        if self.value() == "doubt":
+            return queryset.filter(status__in=MAYBE_SENT)
+        if self.value() == "alive":
+            return queryset.exclude(status__in=CLOSED)
+        if self.value() == "failed":
+            return queryset.filter(status__in=[Status.FAILED, Status.DENIED, Status.EXPIRED])
+        return queryset
+
+
+class EventInline(FactInline):
+    """Every move, with its evidence."""
+
+    model = OrderEvent
+    fields = readonly_fields = ("seq", "from_status", "to_status", "actor", "evidence", "created_at", "recorded_at")
+    ordering = ("seq",)
+
+
+class SendInline(FactInline):
+    """Every permission to send, and what came of it."""
+
+    model = OrderSend
+    fields = readonly_fields = ("send_no", "result", "gateway", "gateway_epoch", "permit_until", "answer", "claimed_at")
+    ordering = ("send_no",)
+
+
+class TradeInline(FactInline):
+    """Every fill."""
+
+    model = Trade
+    fk_name = "order"
+    fields = readonly_fields = ("exchange_trade_id", "side", "filled", "at_price", "paid", "fee_shown", "created_at")
+    show_change_link = True
+
+    @admin.display(description=_("amount"))
+    def filled(self, trade: Trade) -> SafeString:
+        """Base currency."""
+        return quantity(trade.amount)
+
+    @admin.display(description=_("price"))
+    def at_price(self, trade: Trade) -> SafeString:
+        """Quote currency."""
+        return number(money(trade.price))
+
+    @admin.display(description=_("total"))
+    def paid(self, trade: Trade) -> SafeString:
+        """Quote currency, without fee."""
+        return number(money(trade.total))
+
+    @admin.display(description=_("fee"))
+    def fee_shown(self, trade: Trade) -> SafeString:
+        """With its currency."""
+        return number(f"{money(trade.fee, trade.fee_currency)} {trade.fee_currency}")
+
+
+@admin.register(Order)
+class OrderAdmin(FactAdmin):
+    """Our intents and what became of them."""
+
+    list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message")
+    list_filter = (NeedsAttention, "status", "side", "purpose", "mode", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("bot", "account")
+    search_fields = ("=client_id", "=exchange_order_id", "symbol__startswith")
+    search_help_text = _("Client id or exchange order id, whole; or the beginning of a symbol.")
+    ordering = ("-id",)
+    inlines = (EventInline, SendInline, TradeInline)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, order: Order) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(order.mode, is_demo=order.account.is_demo)
+
+    @admin.display(description=_("order"))
+    def what(self, order: Order) -> SafeString:
+        """Side, symbol and why."""
+        return format_html(
+            "{} {} <small>{} {}</small>", order.get_side_display(), order.symbol, order.get_purpose_display(), order.exit_reason
+        )
+
+    @admin.display(description=_("size"))
+    def size(self, order: Order) -> SafeString:
+        """In base, or in quote currency."""
+        currency = order.account.quote_currency
+        return number(amount(order.amount) if order.amount is not None else f"{money(order.quote_amount, currency)} {currency}")
+
+    @admin.display(description=_("filled"))
+    def filled(self, order: Order) -> SafeString:
+        """Base currency."""
+        return quantity(order.filled_amount)
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, order: Order) -> SafeString:
+        """Coloured."""
+        return state_badge(tones.of_order(order.status), order.get_status_display())
+
+
+@admin.register(OrderSend)
+class OrderSendAdmin(FactAdmin):
+    """Permissions to send."""
+
+    owner_path = "order__user"
+    list_display = ("claimed_at", "order", "send_no", "result", "gateway", "permit_until")
+    list_filter = ("result",)
+    list_select_related = ("order",)
+    ordering = ("-id",)
+
+
+@admin.register(OrderEvent)
+class OrderEventAdmin(FactAdmin):
+    """Moves of orders."""
+
+    owner_path = "order__user"
+    list_display = ("created_at", "order", "seq", "from_status", "to_status", "actor")
+    list_filter = ("to_status", "actor")
+    list_select_related = ("order",)
+    ordering = ("-id",)

@@ -1,0 +1,133 @@
+"""Trades and the positions they add up to."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from dgbot.base.admin import FactAdmin
+from dgbot.base.badges import mode_badge, number, profit, quantity, state_badge
+from dgbot.base.display import age, money
+from dgbot.core.types import Mode
+from trading.admin.orders import TradeInline
+from trading.models import Position, Trade
+
+
+@admin.register(Trade)
+class TradeAdmin(FactAdmin):
+    """Every fill; never edited, never deleted."""
+
+    list_display = ("created_at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown")
+    list_filter = ("side", "purpose", "exit_reason", "mode", ("bot", admin.RelatedOnlyFieldListFilter), "created_at")
+    list_select_related = ("bot", "account")
+    search_fields = ("=exchange_trade_id", "symbol__startswith")
+    search_help_text = _("Exchange trade id, whole; or the beginning of a symbol.")
+    ordering = ("-id",)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, trade: Trade) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(trade.mode, is_demo=trade.account.is_demo)
+
+    @admin.display(description=_("trade"))
+    def what(self, trade: Trade) -> SafeString:
+        """Side, symbol and why."""
+        kind = "gain" if trade.side == "buy" else "loss"
+        return format_html(
+            '<span class="dg-{}">{}</span> {} <small>{} {}</small>',
+            kind,
+            trade.get_side_display(),
+            trade.symbol,
+            trade.get_purpose_display(),
+            trade.exit_reason,
+        )
+
+    @admin.display(description=_("price"))
+    def at_price(self, trade: Trade) -> SafeString:
+        """Quote currency."""
+        return number(money(trade.price, trade.account.quote_currency))
+
+    @admin.display(description=_("amount"))
+    def filled(self, trade: Trade) -> SafeString:
+        """Base currency."""
+        return quantity(trade.amount)
+
+    @admin.display(description=_("total"))
+    def paid(self, trade: Trade) -> SafeString:
+        """Quote currency, without fee."""
+        return number(f"{money(trade.total, trade.account.quote_currency)} {trade.account.quote_currency}")
+
+    @admin.display(description=_("fee"))
+    def fee_shown(self, trade: Trade) -> SafeString:
+        """With its currency."""
+        return number(f"{money(trade.fee, trade.fee_currency)} {trade.fee_currency}")
+
+
+class OpenOrClosed(admin.SimpleListFilter):
+    """Whether a position still holds something."""
+
+    title = _("question")
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """The two answers."""
+        return [("yes", _("open")), ("no", _("closed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The positions that answer."""
+        return queryset if self.value() is None else queryset.filter(closed_at__isnull=self.value() == "yes")
+
+
+@admin.register(Position)
+class PositionAdmin(FactAdmin):
+    """Stays in a market, with the exits frozen at entry."""
+
+    list_display = ("id", "bot", "mode_shown", "symbol", "state", "held", "entry", "stop", "target", "realised", "exit_reason", "opened_at")
+    list_filter = (OpenOrClosed, "mode", "exit_reason", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("bot", "account")
+    ordering = ("-id",)
+    inlines = (type("PositionTradeInline", (TradeInline,), {"fk_name": "position"}),)
+
+    @admin.display(description=_("mode"))
+    def mode_shown(self, position: Position) -> SafeString:
+        """Whether the money is real."""
+        return mode_badge(position.mode, is_demo=position.account.is_demo)
+
+    @admin.display(description=_("state"))
+    def state(self, position: Position) -> SafeString:
+        """Open with its age, or closed."""
+        if not position.is_open:
+            return state_badge("quiet", _("closed"))
+        if Mode(position.mode).is_recorded:
+            return state_badge("busy", _("open"))  # its market's clock is not ours
+        return state_badge("busy", format_html("{} · {}", _("open"), age(timezone.now() - position.opened_at)))
+
+    @admin.display(description=_("amount"))
+    def held(self, position: Position) -> SafeString:
+        """Held now, base currency."""
+        return quantity(position.amount)
+
+    @admin.display(description=_("entry"))
+    def entry(self, position: Position) -> SafeString:
+        """Mean price."""
+        return number(money(position.entry_price, position.account.quote_currency))
+
+    @admin.display(description=_("stop"))
+    def stop(self, position: Position) -> SafeString:
+        """Quote currency."""
+        return number(money(position.stop_price, position.account.quote_currency))
+
+    @admin.display(description=_("target"))
+    def target(self, position: Position) -> SafeString:
+        """Quote currency."""
+        return number(money(position.target_price, position.account.quote_currency))
+
+    @admin.display(description=_("profit"))
+    def realised(self, position: Position) -> SafeString:
+        """Fees included; open positions have none yet."""
+        return number("–") if position.is_open else profit(position.realised_profit, position.account.quote_currency)
