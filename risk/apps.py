@@ -11,7 +11,7 @@ class RiskConfig(AppConfig):
 
     def ready(self) -> None:
         """Have the shared profiles made at start."""
-        from dgbot.base import seeds as registry  # noqa: PLC0415  models are ready only now
-        from risk import seeds  # noqa: PLC0415
+        from dgbot.base import seeds as registry
+        from risk import seeds
 
         registry.register(30, "risk profiles", seeds.create_profiles)

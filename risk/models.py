@@ -7,9 +7,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
-from dgbot.base.choices import MODES
 
 FRACTION_HELP = _("Fraction: 0.05 is 5 %.")
 
@@ -22,9 +22,15 @@ class RiskProfile(models.Model):
         "accounts.User", models.PROTECT, null=True, blank=True, verbose_name=_("owner"), help_text=_("Empty: everybody may use it.")
     )
     stop_fraction = models.DecimalField(_("stop loss"), max_digits=6, decimal_places=4, default=Decimal("0.05"), help_text=FRACTION_HELP)
-    target_fraction = models.DecimalField(_("take profit"), max_digits=6, decimal_places=4, default=Decimal("0.10"), help_text=FRACTION_HELP)
+    target_fraction = models.DecimalField(
+        _("take profit"), max_digits=6, decimal_places=4, default=Decimal("0.10"), help_text=FRACTION_HELP
+    )
     daily_loss_fraction = models.DecimalField(
-        _("daily loss limit"), max_digits=6, decimal_places=4, default=Decimal("0.10"), help_text=_("Of the allocation; reached: safe mode.")
+        _("daily loss limit"),
+        max_digits=6,
+        decimal_places=4,
+        default=Decimal("0.10"),
+        help_text=_("Of the allocation; reached: safe mode."),
     )
     weekly_loss_fraction = models.DecimalField(
         _("weekly loss limit"), max_digits=6, decimal_places=4, default=Decimal("0.15"), help_text=_("Over the last 7 trading days.")
@@ -39,10 +45,18 @@ class RiskProfile(models.Model):
         _("entries a day"), default=5, help_text=_("Confirmed entries in one trading day of DGBOT_RISK_TIMEZONE.")
     )
     slippage_limit = models.DecimalField(
-        _("slippage limit"), max_digits=6, decimal_places=4, default=Decimal("0.01"), help_text=_("Fraction; an order expected to slip more is refused.")
+        _("slippage limit"),
+        max_digits=6,
+        decimal_places=4,
+        default=Decimal("0.01"),
+        help_text=_("Fraction; an order expected to slip more is refused."),
     )
     rsi_buy_limit = models.DecimalField(
-        _("RSI limit for buys"), max_digits=5, decimal_places=2, default=Decimal(70), help_text=_("A buy above it is blocked by the validator.")
+        _("RSI limit for buys"),
+        max_digits=5,
+        decimal_places=2,
+        default=Decimal(70),
+        help_text=_("A buy above it is blocked by the validator."),
     )
     updated_at = models.DateTimeField(_("changed at"), auto_now=True, help_text=_("Machine time."))
 
@@ -56,7 +70,9 @@ class RiskProfile(models.Model):
                 models.CheckConstraint(condition=Q(**{f"{name}__gt": 0, f"{name}__lte": 1}), name=f"risk_profile_{name}_is_a_fraction")
                 for name in ("stop_fraction", "daily_loss_fraction", "weekly_loss_fraction", "position_fraction", "slippage_limit")
             ],
-            models.CheckConstraint(condition=Q(target_fraction__gt=0, target_fraction__lte=10), name="risk_profile_target_fraction_in_range"),
+            models.CheckConstraint(
+                condition=Q(target_fraction__gt=0, target_fraction__lte=10), name="risk_profile_target_fraction_in_range"
+            ),
             models.CheckConstraint(condition=Q(rsi_buy_limit__gt=0, rsi_buy_limit__lte=100), name="risk_profile_rsi_buy_limit_in_range"),
             models.CheckConstraint(condition=Q(spacing__gte=timedelta(0)), name="risk_profile_spacing_not_negative"),
         ]
@@ -68,7 +84,9 @@ class RiskProfile(models.Model):
 class RiskState(models.Model):
     """How much of the limits one bot or one account has used on one trading day. Safe mode outlives midnight."""
 
-    bot = models.ForeignKey("trading.Bot", models.CASCADE, null=True, blank=True, editable=False, related_name="risk_states", verbose_name=_("bot"))
+    bot = models.ForeignKey(
+        "trading.Bot", models.CASCADE, null=True, blank=True, editable=False, related_name="risk_states", verbose_name=_("bot")
+    )
     account = models.ForeignKey(
         "trading.ExchangeAccount", models.CASCADE, editable=False, related_name="risk_states", verbose_name=_("account")
     )
@@ -80,8 +98,12 @@ class RiskState(models.Model):
     daily_pnl = MoneyField(_("profit today"), null=True, editable=False, help_text=_("Quote currency, open positions and fees included."))
     weekly_pnl = MoneyField(_("profit in 7 trading days"), null=True, editable=False, help_text=_("Quote currency."))
     daily_trade_count = models.PositiveIntegerField(_("entries today"), default=0, editable=False)
-    last_trade_time = models.DateTimeField(_("last entry at"), null=True, editable=False, help_text=_("Market time of the last entry's fill."))
-    safe_mode = models.BooleanField(_("safe mode"), default=False, editable=False, help_text=_("Entries are blocked until an operator releases it."))
+    last_trade_time = models.DateTimeField(
+        _("last entry at"), null=True, editable=False, help_text=_("Market time of the last entry's fill.")
+    )
+    safe_mode = models.BooleanField(
+        _("safe mode"), default=False, editable=False, help_text=_("Entries are blocked until an operator releases it.")
+    )
     safe_mode_reason = models.CharField(_("why safe mode"), max_length=255, blank=True, editable=False)
     updated_at = models.DateTimeField(_("changed at"), editable=False, help_text=_("Market time."))
 
@@ -113,7 +135,13 @@ class Reservation(models.Model):
     """Money set aside for one opening order, from the same transaction that planned it until its fate is proven."""
 
     order = models.OneToOneField(
-        "trading.Order", models.CASCADE, db_column="order_pk", primary_key=True, editable=False, related_name="reservation", verbose_name=_("order")
+        "trading.Order",
+        models.CASCADE,
+        db_column="order_pk",
+        primary_key=True,
+        editable=False,
+        related_name="reservation",
+        verbose_name=_("order"),
     )
     bot = models.ForeignKey("trading.Bot", models.CASCADE, editable=False, related_name="+", verbose_name=_("bot"))
     account = models.ForeignKey("trading.ExchangeAccount", models.CASCADE, editable=False, related_name="+", verbose_name=_("account"))
@@ -139,7 +167,9 @@ class RiskEvent(models.Model):
     """A limit that acted: a breaker tripped, safe mode begun or released. Append-only."""
 
     bot = models.ForeignKey("trading.Bot", models.CASCADE, null=True, editable=False, related_name="risk_events", verbose_name=_("bot"))
-    account = models.ForeignKey("trading.ExchangeAccount", models.CASCADE, editable=False, related_name="risk_events", verbose_name=_("account"))
+    account = models.ForeignKey(
+        "trading.ExchangeAccount", models.CASCADE, editable=False, related_name="risk_events", verbose_name=_("account")
+    )
     user = models.ForeignKey("accounts.User", models.PROTECT, editable=False, verbose_name=_("owner"))
     code = models.CharField(_("code"), max_length=40, editable=False)
     message = models.TextField(_("message"), editable=False)

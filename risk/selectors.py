@@ -22,4 +22,6 @@ def kill_level(*, bot_id: int, account_id: int, user_id: int, exchange: str, sym
 
 def held(*, account_id: int) -> Decimal:
     """Quote currency set aside on this account for orders whose fate is open."""
-    return Reservation.objects.filter(account_id=account_id, status=ReservationStatus.HELD).aggregate(sum=Sum("notional"))["sum"] or Decimal(0)
+    return Reservation.objects.filter(account_id=account_id, status=ReservationStatus.HELD).aggregate(sum=Sum("notional"))[
+        "sum"
+    ] or Decimal(0)

@@ -44,8 +44,10 @@ def observe(*, owner: Owner, observations: list[Observation], now: datetime, zon
     bots = [observation.bot_id for observation in observations if observation.bot_id is not None]
     scopes = Q(bot=None) | Q(bot_id__in=bots)
     recent = list(RiskState.objects.filter(scopes, account_id=owner.account_id).order_by("-trading_day")[:MOST_STATES])
-    return [_observe(owner=owner, observation=item, recent=[state for state in recent if state.bot_id == item.bot_id], now=now, zone=zone)
-            for item in observations]  # fmt: skip
+    return [
+        _observe(owner=owner, observation=item, recent=[state for state in recent if state.bot_id == item.bot_id], now=now, zone=zone)
+        for item in observations
+    ]
 
 
 def record_entry(*, owner: Owner, bot_id: int, at: datetime, zone: str) -> None:
@@ -76,7 +78,7 @@ def release_safe_mode(*, state_pk: int, by: Any, reason: str, now: datetime) -> 
     if not reason.strip():
         raise BadInput("Safe mode was not released: a reason is needed.")
     state = RiskState.objects.select_for_update().get(pk=state_pk)
-    newest = RiskState.objects.filter(account_id=state.account_id, bot_id=state.bot_id).order_by("-trading_day").first()
+    newest = RiskState.objects.filter(account=state.account, bot=state.bot).order_by("-trading_day").first()
     if newest is None or newest.pk != state.pk or not state.safe_mode:
         raise BadInput("Safe mode was not released: this is not the newest state, or it is not in safe mode.")
     was = state.safe_mode_reason
@@ -94,11 +96,15 @@ def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: s
         raise BadInput("The kill switch was not changed: a reason is needed.")
     if level not in KillLevel.values:
         raise BadInput(f"The kill switch was not changed: level must be 0 to {KillLevel.FREEZE.value}, was {level}.")
-    switch, _created = KillSwitch.objects.select_for_update().get_or_create(scope=scope, scope_id=scope_id, defaults={"reason": reason, "set_by": by})
+    switch, _created = KillSwitch.objects.select_for_update().get_or_create(
+        scope=scope, scope_id=scope_id, defaults={"reason": reason, "set_by": by}
+    )
     before = switch.level
     switch.level, switch.reason, switch.set_by, switch.epoch = level, reason, by, switch.epoch + 1
     switch.save()
-    audit.record(actor=by, action="set kill switch", target=f"kill_switch:{scope}:{scope_id}", reason=reason, diff={"level": [before, level]})
+    audit.record(
+        actor=by, action="set kill switch", target=f"kill_switch:{scope}:{scope_id}", reason=reason, diff={"level": [before, level]}
+    )
     return switch
 
 
@@ -135,18 +141,33 @@ def _today(*, owner: Owner, bot_id: int | None, recent: list[RiskState], now: da
     newest = recent[0] if recent else None
     if newest is not None and newest.trading_day == day:
         return newest
-    carried = {} if newest is None else {
-        "last_trade_time": newest.last_trade_time, "safe_mode": newest.safe_mode, "safe_mode_reason": newest.safe_mode_reason,
-    }  # fmt: skip
+    carried = (
+        {}
+        if newest is None
+        else {
+            "last_trade_time": newest.last_trade_time,
+            "safe_mode": newest.safe_mode,
+            "safe_mode_reason": newest.safe_mode_reason,
+        }
+    )
     state, _created = RiskState.objects.get_or_create(
-        account_id=owner.account_id, bot_id=bot_id, trading_day=day,
+        account_id=owner.account_id,
+        bot_id=bot_id,  # type: ignore[misc]  # None is the account's own row
+        trading_day=day,
         defaults={"user_id": owner.user_id, "mode": owner.mode, "updated_at": now, **carried},
-    )  # fmt: skip
+    )
     return state
 
 
 def _event(state: RiskState, *, code: str, message: str, actor: str, now: datetime, value: str = "", limit: str = "") -> None:
     RiskEvent.objects.create(
-        bot_id=state.bot_id, account_id=state.account_id, user_id=state.user_id, code=code, message=message, value=value, limit=limit,
-        actor=actor, created_at=now,
-    )  # fmt: skip
+        bot_id=state.bot_id,
+        account_id=state.account_id,
+        user_id=state.user_id,
+        code=code,
+        message=message,
+        value=value,
+        limit=limit,
+        actor=actor,
+        created_at=now,
+    )

@@ -11,8 +11,8 @@ class TradingConfig(AppConfig):
 
     def ready(self) -> None:
         """Have settings, schedules and the demo made at start."""
-        from dgbot.base import seeds as registry  # noqa: PLC0415  models are ready only now
-        from trading import seeds  # noqa: PLC0415
+        from dgbot.base import seeds as registry
+        from trading import seeds
 
         registry.register(40, "settings", seeds.create_settings)
         registry.register(50, "schedules", seeds.create_schedules)

@@ -15,14 +15,16 @@ TIMEOUT_S = 0.2  # nobody waits for a doorbell
 
 @cache
 def _client(timeout_s: float) -> redis.Redis:
-    return redis.Redis.from_url(settings.redis_url(settings.CACHE_DB), socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S)
+    return redis.Redis.from_url(settings.CACHES["default"]["LOCATION"], socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S)
 
 
 def ring() -> None:
     """Wake the gateways. Without Redis they find the order at their next sweep."""
     try:
         pipe = _client(TIMEOUT_S).pipeline(transaction=False)
-        pipe.lpush(GATEWAY, "1").ltrim(GATEWAY, 0, 9).execute()
+        pipe.lpush(GATEWAY, "1")
+        pipe.ltrim(GATEWAY, 0, 9)  # unheard rings do not pile up
+        pipe.execute()
     except redis.RedisError as error:
         log.warning("the doorbell did not ring, the sweep will do: %s", error)
 

@@ -59,15 +59,24 @@ def create_demo() -> str | None:
         name="Demo market", defaults={"seed": 1, "origin": DEMO_ORIGIN, "elapsed": timedelta(0), "speed": FAST, "checkpoint_at": Now()}
     )
     account, _created = ExchangeAccount.objects.get_or_create(
-        user=owner, name="Demo account (simulated)",
+        user=owner,
+        name="Demo account (simulated)",
         defaults={"exchange": ExchangeName.SIMULATED, "mode": "simulated", "quote_currency": "KRW", "simulated_market": market},
-    )  # fmt: skip
+    )
     DatabaseVenueStore(account_key(account)).open(asset="KRW", amount=DEMO_CASH)
     bot = Bot.objects.create(
-        user=owner, account=account, mode=account.mode, name=DEMO, symbol=settings.TRADING_SYMBOL, strategy="volatility_breakout",
-        trade_amount=Decimal(settings.TRADING_AMOUNT), schedule=PeriodicTask.objects.get(name=SIMULATED), is_running=True,
-        status=BotStatus.REQUESTED, status_reason="waiting for the gateway",
-    )  # fmt: skip
+        user=owner,
+        account=account,
+        mode=account.mode,
+        name=DEMO,
+        symbol=settings.TRADING_SYMBOL,
+        strategy="volatility_breakout",
+        trade_amount=Decimal(settings.TRADING_AMOUNT),
+        schedule=PeriodicTask.objects.get(name=SIMULATED),
+        is_running=True,
+        status=BotStatus.REQUESTED,
+        status_reason="waiting for the gateway",
+    )
     audit.record(actor="prepare", action="create bot", target=f"bot:{bot.pk}", reason="first start")
     return f"Demo bot created: {bot.name} on {bot.symbol}."
 

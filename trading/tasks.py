@@ -6,6 +6,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from trading import doorbell
+from trading.exchanges.venue import Venue
 from trading.models import Bot, ExchangeAccount
 from trading.models.cycles import CycleTrigger
 from trading.services import cycles, dispatch, snapshots
@@ -23,6 +24,7 @@ def run_cycle(bot_id: int, slot: str, trigger: str = CycleTrigger.SCHEDULE) -> N
 def run_cycles(bot_id: int, slots: list[str]) -> None:
     """Run several slots of one simulated bot, one after the other, and tidy up behind it."""
     _run(bot_id=bot_id, slots=slots, trigger=CycleTrigger.SCHEDULE)
+    dispatch.move_anchor(bot_id=bot_id, venue=_venue(bot_id))
     dispatch.tidy_simulated(bot_id=bot_id)
 
 
@@ -57,11 +59,15 @@ def take_snapshots() -> None:
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
-    venue = venue_for(Bot.objects.select_related("account__simulated_market").get(pk=bot_id).account)
+    venue = _venue(bot_id)
     for slot in slots:
         ran = cycles.run(bot_id=bot_id, slot=datetime.fromisoformat(slot), venue=venue, trigger=trigger)
         if ran is not None and ran.order_pk is not None:
             doorbell.ring()
+
+
+def _venue(bot_id: int) -> Venue:
+    return venue_for(Bot.objects.select_related("account__simulated_market").get(pk=bot_id).account)
 
 
 def _queue(due: Due) -> None:

@@ -11,8 +11,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have roles and the first account made at start."""
-        from dgbot.accounts import seeds  # noqa: PLC0415  models are ready only now
-        from dgbot.base import seeds as registry  # noqa: PLC0415
+        from dgbot.accounts import seeds
+        from dgbot.base import seeds as registry
 
         registry.register(10, "roles", seeds.create_roles)
         registry.register(20, "operator account", seeds.create_operator)

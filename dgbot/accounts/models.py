@@ -12,8 +12,8 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         db_table = "users"
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("user")  # type: ignore[assignment]
+        verbose_name_plural = _("users")  # type: ignore[assignment]
         permissions = [("see_all_owners", "Can see the rows of every user")]
 
 

@@ -1,23 +1,29 @@
 """The four roles, as Django groups. Created if missing; what an admin added or took away stays."""
 
 from django.contrib.auth.models import Group, Permission
+from django.db import transaction
 
 VIEWER, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "operator", "risk manager", "admin"
 
-_SEEN = (
-    "trading.view_bot trading.view_cycle trading.view_stageresult trading.view_decision trading.view_order trading.view_orderevent"
-    " trading.view_ordersend trading.view_trade trading.view_position trading.view_portfoliosnapshot trading.view_exchangeaccount"
-    " trading.view_accountbalance trading.view_botconfig trading.view_configversion risk.view_riskprofile risk.view_riskstate"
-    " risk.view_riskevent risk.view_reservation risk.view_killswitch backtests.view_candleseries django_celery_beat.view_periodictask"
-).split()
-_STEERED = (
-    "trading.add_bot trading.change_bot django_celery_beat.add_periodictask django_celery_beat.change_periodictask"
-    " django_celery_beat.add_crontabschedule django_celery_beat.change_crontabschedule django_celery_beat.view_crontabschedule"
-    " django_celery_beat.add_intervalschedule django_celery_beat.change_intervalschedule django_celery_beat.view_intervalschedule"
-).split()
-_LIMITED = (
-    "risk.add_riskprofile risk.change_riskprofile risk.add_killswitch risk.change_killswitch risk.change_riskstate trading.change_botconfig"
-).split()
+_SEEN = [
+    *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
+    *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
+    "trading.view_configversion",
+    *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch")),
+    "backtests.view_candleseries",
+    "django_celery_beat.view_periodictask",
+]
+_SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
+_STEERED = [
+    "trading.add_bot",
+    "trading.change_bot",
+    *(f"django_celery_beat.{deed}_{name}" for deed in ("add", "change", "view") for name in _SCHEDULES),
+]
+_LIMITED = [
+    *(f"risk.{deed}_{name}" for deed in ("add", "change") for name in ("riskprofile", "killswitch")),
+    "risk.change_riskstate",
+    "trading.change_botconfig",
+]
 
 ROLES: dict[str, list[str]] = {
     VIEWER: _SEEN,
@@ -27,6 +33,7 @@ ROLES: dict[str, list[str]] = {
 }
 
 
+@transaction.atomic
 def create_missing() -> list[str]:
     """Create the groups that do not exist yet, with their permissions. Returns the names created."""
     created = []

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
@@ -45,7 +46,7 @@ class Pulse:
 
     def __init__(self, process: str) -> None:
         self.process = process
-        self.started_at = None
+        self.started_at: datetime | None = None
         self.next_at = 0.0
 
     def __call__(self) -> None:

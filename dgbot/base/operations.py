@@ -35,7 +35,8 @@ def append_only(table: str, *, deletable: str = "FALSE") -> RunSQL:
             IF TG_OP = 'DELETE' THEN
                 IF {deletable} THEN RETURN OLD; END IF;
             END IF;
-            RAISE EXCEPTION '{table} is append-only: % is refused; write a correcting row instead', TG_OP USING ERRCODE = 'restrict_violation';
+            RAISE EXCEPTION '{table} is append-only: % is refused; write a correcting row instead', TG_OP
+                USING ERRCODE = 'restrict_violation';
         END $$;
         CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_append_only();
         CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only();

@@ -1,5 +1,6 @@
 """Money and quantity: Decimal from the exchange's text to the database's NUMERIC, rounded only here."""
 
+import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 
 MAX_DIGITS = 38
@@ -31,7 +32,7 @@ def parse_decimal(text: str | int, *, name: str) -> Decimal:
 
 def from_float(value: float, *, step: Decimal) -> Decimal:
     """The Decimal on `step`'s grid nearest to a float from an indicator. Raises ValueError for NaN and infinity."""
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError(f"{value} is not a number that money can be made of")
     return round_nearest(Decimal(repr(float(value))), step=step)
 

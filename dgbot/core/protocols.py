@@ -62,7 +62,9 @@ class Exchange(Quotes, Protocol):
     `place` and `cancel` send at most one request. `None` means "certainly no such thing", never "no answer".
     """
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this exchange can do, as data."""
 
     def fees(self, symbol: str) -> Fees:
         """Fee fractions of this account's tier."""

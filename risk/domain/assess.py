@@ -34,20 +34,50 @@ def blocks(*, limits: EffectiveLimits, use: RiskUse, now: datetime) -> tuple[Rea
     """Every reason against an entry at `now`; empty when one is allowed."""
     found = list(use.switched_off)
     if use.kill_level > 0:
-        found.append(Reason("kill_switch", f"The kill switch is at level {use.kill_level}.", value=str(use.kill_level), limit="0",
-                            remedy="Lower it in the admin once its cause is gone."))
-    found += [Reason("safe_mode", f"Safe mode: {text}", remedy="Release it in Risk states with a reason.") for text in use.safe_mode_reasons]
+        found.append(
+            Reason(
+                "kill_switch",
+                f"The kill switch is at level {use.kill_level}.",
+                value=str(use.kill_level),
+                limit="0",
+                remedy="Lower it in the admin once its cause is gone.",
+            )
+        )
+    found += [
+        Reason("safe_mode", f"Safe mode: {text}", remedy="Release it in Risk states with a reason.") for text in use.safe_mode_reasons
+    ]
     found += [Reason("unknown", f"Entries wait: {text}") for text in use.unknown]
     if use.unproven_orders:
-        found.append(Reason("unproven_order", f"{use.unproven_orders} order(s) of this bot may be at the exchange without our knowing.",
-                            value=str(use.unproven_orders), limit="0", remedy="Reconciliation settles them; wait."))
+        found.append(
+            Reason(
+                "unproven_order",
+                f"{use.unproven_orders} order(s) of this bot may be at the exchange without our knowing.",
+                value=str(use.unproven_orders),
+                limit="0",
+                remedy="Reconciliation settles them; wait.",
+            )
+        )
     if use.last_entry_at is not None and now - use.last_entry_at < limits.spacing:
         free_at = use.last_entry_at + limits.spacing
-        found.append(Reason("spacing", f"The last entry was {_words(now - use.last_entry_at)} ago; entries keep {_words(limits.spacing)} apart.",
-                            value=_words(now - use.last_entry_at), limit=_words(limits.spacing), remedy=f"Wait until {free_at.isoformat()}."))
+        found.append(
+            Reason(
+                "spacing",
+                f"The last entry was {_words(now - use.last_entry_at)} ago; entries keep {_words(limits.spacing)} apart.",
+                value=_words(now - use.last_entry_at),
+                limit=_words(limits.spacing),
+                remedy=f"Wait until {free_at.isoformat()}.",
+            )
+        )
     if use.entries_today >= limits.entries_per_day:
-        found.append(Reason("daily_count", f"{use.entries_today} entries today; the limit is {limits.entries_per_day}.",
-                            value=str(use.entries_today), limit=str(limits.entries_per_day), remedy="Wait for the next trading day."))
+        found.append(
+            Reason(
+                "daily_count",
+                f"{use.entries_today} entries today; the limit is {limits.entries_per_day}.",
+                value=str(use.entries_today),
+                limit=str(limits.entries_per_day),
+                remedy="Wait for the next trading day.",
+            )
+        )
     return tuple(found)
 
 

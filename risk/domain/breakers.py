@@ -25,7 +25,10 @@ def tripped(*, daily_pnl: Decimal, weekly_pnl: Decimal, limits: LossLimits, whos
             lost = -pnl / limits.base * 100
             return Reason(
                 code=code,
-                message=f"{whose} lost {lost:.2f} % {word}; the limit is {fraction * 100:.2f} %. Entries are blocked until safe mode is released.",
+                message=(
+                    f"{whose} lost {lost:.2f} % {word}; the limit is {fraction * 100:.2f} %."
+                    " Entries are blocked until safe mode is released."
+                ),
                 value=f"{lost:.4f} %",
                 limit=f"{fraction * 100:.4f} %",
                 remedy="Find the cause, then release safe mode with a reason.",

@@ -16,7 +16,9 @@ class Size:
     reasons: tuple[Reason, ...] = ()
 
 
-def size_fixed(*, wanted: Decimal, caps: Mapping[str, Decimal], free_cash: Decimal, fee_rate: Decimal, minimum_total: Decimal, step: Decimal) -> Size:
+def size_fixed(
+    *, wanted: Decimal, caps: Mapping[str, Decimal], free_cash: Decimal, fee_rate: Decimal, minimum_total: Decimal, step: Decimal
+) -> Size:
     """The wanted amount, at most each named cap, and at most what the free cash pays for with the fee on top.
 
     All in quote currency; fee_rate is a fraction; step: the quote currency's grain. Below minimum_total there is no trade.

@@ -22,7 +22,8 @@ def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameter
     told = ", ".join(f"{name} {GATE_WORDS.get(answer, 'shut')}" for name, answer in gates.items())
     indicators = {"rsi14": _known(rsi14(candles.close)[-1]), "adx14": _known(signals.strength[-1]), "close": float(candles.close[-1])}
     if entry == UNKNOWN:
-        reason = f"{strategy.name} cannot tell at this close ({told}); it needs {strategy.warm_up(parameters)} candles, there are {len(candles)}."
+        needed = strategy.warm_up(parameters)
+        reason = f"{strategy.name} cannot tell at this close ({told}); it needs {needed} candles, there are {len(candles)}."
         return Proposal(DecisionKind.ABSTAIN, reason, gates=gates, indicators=indicators)
     if entry != YES:
         return Proposal(DecisionKind.HOLD, f"{strategy.name} proposes nothing: {told}.", gates=gates, indicators=indicators)
@@ -36,7 +37,13 @@ def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameter
 
 
 def propose_exit(
-    *, candles: Candles, strategy: Strategy[Parameters], parameters: Parameters, entry_price: Decimal, opened_at_ns: int, plan: dict[str, str | None]
+    *,
+    candles: Candles,
+    strategy: Strategy[Parameters],
+    parameters: Parameters,
+    entry_price: Decimal,
+    opened_at_ns: int,
+    plan: dict[str, str | None],
 ) -> Proposal:
     """Whether the strategy leaves at the newest close. opened_at_ns: time of the entry's fill, ns UTC."""
     signals = strategy.signals(candles, parameters)

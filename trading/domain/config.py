@@ -74,13 +74,26 @@ SETTINGS: dict[str, Setting] = {
     setting.key: setting
     for setting in (
         Setting("bot_status", {"enabled": False}, '{"enabled": true or false}', "Paper and live bots may open positions.", _check_enabled),
-        Setting("trading_interval_minutes", {"minutes": 60}, '{"minutes": 60}', "Period of the schedule “Trading cycle (hourly)”.", _check_minutes),
+        Setting(
+            "trading_interval_minutes",
+            {"minutes": 60},
+            '{"minutes": 60}',
+            "Period of the schedule “Trading cycle (hourly)”.",
+            _check_minutes,
+        ),
         Setting("max_trade_amount_krw", {"amount": 1_000_000}, '{"amount": 1000000}', "Most that one entry may spend, KRW.", _check_amount),
-        Setting("risk_level", {"level": "medium"}, '{"level": "low", "medium" or "high"}', "Risk profile of bots that name none.", _check_level),
-        Setting("target_symbols", {"symbols": ["KRW-BTC", "KRW-ETH"]}, '{"symbols": ["KRW-BTC", "KRW-ETH"]}', "Symbols on which entries are allowed.",
-                _check_symbols),
+        Setting(
+            "risk_level", {"level": "medium"}, '{"level": "low", "medium" or "high"}', "Risk profile of bots that name none.", _check_level
+        ),
+        Setting(
+            "target_symbols",
+            {"symbols": ["KRW-BTC", "KRW-ETH"]},
+            '{"symbols": ["KRW-BTC", "KRW-ETH"]}',
+            "Symbols on which entries are allowed.",
+            _check_symbols,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def setting(key: str) -> Setting:

@@ -62,7 +62,16 @@ _RULES: tuple[tuple[tuple[Status | None, ...], tuple[Status, ...], tuple[Actor, 
     ((Status.UNKNOWN,), (Status.SUBMITTING,), _GATEWAY),  # exits only: the same client id once more
     (
         (Status.UNKNOWN,),
-        (Status.OPEN, Status.PARTIALLY_FILLED, Status.FILLED, Status.CANCELLED, Status.EXPIRED, Status.FAILED, Status.ABSENT, Status.DISPUTED),
+        (
+            Status.OPEN,
+            Status.PARTIALLY_FILLED,
+            Status.FILLED,
+            Status.CANCELLED,
+            Status.EXPIRED,
+            Status.FAILED,
+            Status.ABSENT,
+            Status.DISPUTED,
+        ),
         _RECONCILER,
     ),
     ((Status.OPEN, Status.PARTIALLY_FILLED), (Status.FILLED, Status.CANCELLED, Status.EXPIRED), _TOLD),
@@ -73,7 +82,11 @@ _RULES: tuple[tuple[tuple[Status | None, ...], tuple[Status, ...], tuple[Actor, 
     # A late fill, or an order that came back from the dead.
     ((Status.CANCELLED, Status.ABSENT, Status.EXPIRED, Status.FAILED), (Status.FILLED,), _RECONCILER),
     ((Status.ABSENT, Status.EXPIRED, Status.FAILED), (Status.CANCELLED,), _RECONCILER),
-    ((Status.DISPUTED,), (Status.FILLED, Status.CANCELLED, Status.FAILED, Status.EXPIRED, Status.ABSENT), (Actor.RECONCILER, Actor.OPERATOR)),
+    (
+        (Status.DISPUTED,),
+        (Status.FILLED, Status.CANCELLED, Status.FAILED, Status.EXPIRED, Status.ABSENT),
+        (Actor.RECONCILER, Actor.OPERATOR),
+    ),
 )
 
 Move = tuple[Status | None, Status, Actor]

@@ -46,7 +46,9 @@ def measure(*, book: OrderBook, side: Side, amount: Decimal | None = None, quote
 def is_usable(book: OrderBook) -> bool:
     """Whether both sides exist, hold something and do not cross."""
     return bool(
-        book.bids and book.asks and all(level.price > 0 and level.amount > 0 for level in (*book.bids, *book.asks))
+        book.bids
+        and book.asks
+        and all(level.price > 0 and level.amount > 0 for level in (*book.bids, *book.asks))
         and book.bids[0].price < book.asks[0].price
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from dgbot.core.types import Candle
 
@@ -31,7 +32,7 @@ def long_path(candle: Candle, *, length: timedelta, levels: Iterable[Decimal] = 
         Point(candle.close, candle.opened_at + length),
     )
     yield corners[0]
-    for before, corner in zip(corners, corners[1:], strict=False):
+    for before, corner in pairwise(corners):
         passed = [level for level in waiting if min(before.price, corner.price) < level < max(before.price, corner.price)]
         for level in sorted(passed, reverse=corner.price < before.price):
             waiting.remove(level)

@@ -34,6 +34,11 @@ def _overbought(*, rsi: float | None, limit: Decimal) -> Reason | None:
     if rsi is None:
         return Reason("rsi_unknown", "RSI14 is unknown, so the buy cannot be judged.", remedy="Wait for more candles.")
     if rsi > limit:
-        return Reason("rsi_overbought", f"RSI14 is {rsi:.1f}; a buy over {limit} is blocked.", value=f"{rsi:.4f}", limit=str(limit),
-                      remedy="Wait, or raise the RSI limit in the risk profile.")
+        return Reason(
+            "rsi_overbought",
+            f"RSI14 is {rsi:.1f}; a buy over {limit} is blocked.",
+            value=f"{rsi:.4f}",
+            limit=str(limit),
+            remedy="Wait, or raise the RSI limit in the risk profile.",
+        )
     return None

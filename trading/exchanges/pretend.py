@@ -32,7 +32,7 @@ from dgbot.core.types import (
     VenuePosition,
 )
 
-DUPLICATE_CLIENT_ID = "duplicate_client_id"
+CAPABILITIES = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True)
 
 
 class DuplicateClientId(Exception):
@@ -69,7 +69,7 @@ class PretendExchange:
     store: VenueStore
     clock: Clock
     fee_rates: Fees
-    capabilities: Capabilities = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True)
+    capabilities: Capabilities = CAPABILITIES
 
     # --- Quotes ---
     def markets(self) -> Sequence[TradingRules]:
@@ -97,7 +97,7 @@ class PretendExchange:
         return self.clock.now()
 
     # --- The account ---
-    def fees(self, symbol: str) -> Fees:  # noqa: ARG002 - one tier for every symbol here
+    def fees(self, symbol: str) -> Fees:
         """See Exchange."""
         return self.fee_rates
 
@@ -119,23 +119,25 @@ class PretendExchange:
         executions = _execute(levels, request=request, lot_step=rules.lot_step)
         total = sum((level.price * level.amount for level in executions), Decimal(0))
         if (request.quote_amount if request.quote_amount is not None else total) < rules.minimum_total:
-            raise ExchangeRejected(f"{request.client_id}: below the minimum of {rules.minimum_total:f} {rules.quote}", code="under_min_total")
+            raise ExchangeRejected(
+                f"{request.client_id}: below the minimum of {rules.minimum_total:f} {rules.quote}", code="under_min_total"
+            )
         order = self._order(request, executions=executions, quote=rules.quote)
         self._remember(order, rules=rules)
         return order
 
-    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:  # noqa: ARG002 - the id is enough here
+    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:
         """Nothing rests here, so there is nothing to cancel: the order as it ended."""
         order = self.store.order(client_id=None, exchange_order_id=exchange_order_id)
         if order is None:
             raise ExchangeRejected(f"there is no order {exchange_order_id}", code="order_not_found")
         return order
 
-    def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:  # noqa: ARG002
+    def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:
         """See Exchange."""
         return self.store.order(client_id=client_id, exchange_order_id=exchange_order_id)
 
-    def open_orders(self, symbol: str | None = None) -> Sequence[VenueOrder]:  # noqa: ARG002
+    def open_orders(self, symbol: str | None = None) -> Sequence[VenueOrder]:
         """None: every order ends when it is placed."""
         return []
 

@@ -59,4 +59,6 @@ class ReplayQuotes:
 
     def _check(self, symbol: str, interval: Interval | None = None) -> None:
         if symbol != self.recording.symbol or interval not in (None, self.recording.interval):
-            raise BadInput(f"this recording holds {self.recording.symbol} {self.recording.interval}, not {symbol} {interval or ''}".rstrip() + ".")
+            raise BadInput(
+                f"this recording holds {self.recording.symbol} {self.recording.interval}, not {symbol} {interval or ''}".rstrip() + "."
+            )

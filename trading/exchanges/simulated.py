@@ -23,7 +23,7 @@ class SimulatedQuotes:
         """See Quotes. Any symbol trades here; none is listed."""
         return []
 
-    def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:  # noqa: ARG002 - today's rules hold at any simulated time
+    def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
         """See Quotes."""
         return self.market_of(symbol).trading_rules
 

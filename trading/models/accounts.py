@@ -28,7 +28,12 @@ class ExchangeAccount(models.Model):
     quote_currency = models.CharField(_("quote currency"), max_length=10, default="KRW")
     is_hidden = models.BooleanField(_("hidden"), default=False, help_text=_("Left out of the dashboard, as replays are."))
     simulated_market = models.ForeignKey(
-        "trading.SimulatedMarket", models.PROTECT, null=True, blank=True, verbose_name=_("simulated market"), help_text=_("Only for the mode simulated.")
+        "trading.SimulatedMarket",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("simulated market"),
+        help_text=_("Only for the mode simulated."),
     )
     created_at = models.DateTimeField(_("created at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 
@@ -43,8 +48,10 @@ class ExchangeAccount(models.Model):
             models.CheckConstraint(condition=Q(mode__in=[mode for mode, _label in MODES]), name="account_mode_known"),
             models.CheckConstraint(condition=Q(is_demo=False) | Q(mode="live"), name="account_demo_is_live"),
             models.CheckConstraint(condition=Q(mode="simulated") ^ Q(simulated_market=None), name="account_simulated_has_a_market"),
-            models.CheckConstraint(condition=Q(mode="simulated", exchange="simulated") | ~Q(mode="simulated") & ~Q(exchange="simulated"),
-                                   name="account_exchange_fits_mode"),
+            models.CheckConstraint(
+                condition=Q(mode="simulated", exchange="simulated") | ~Q(mode="simulated") & ~Q(exchange="simulated"),
+                name="account_exchange_fits_mode",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -59,7 +66,9 @@ class AccountBalance(models.Model):
     free = MoneyField(_("free"), editable=False, help_text=_("Units of the asset."))
     locked = MoneyField(_("locked"), editable=False, help_text=_("Units of the asset, held by open orders."))
     known_at = models.DateTimeField(_("known at"), editable=False, help_text=_("Market time of the exchange's answer."))
-    recorded_at = models.DateTimeField(_("recorded at"), editable=False, help_text=_("Machine time; its age decides whether entries may rely on it."))
+    recorded_at = models.DateTimeField(
+        _("recorded at"), editable=False, help_text=_("Machine time; its age decides whether entries may rely on it.")
+    )
 
     class Meta:
         db_table = "account_balances"

@@ -39,22 +39,40 @@ class Bot(models.Model):
     symbol = models.CharField(_("symbol"), max_length=30, help_text=_("The exchange's own code, such as KRW-BTC."))
     strategy = models.CharField(_("strategy"), max_length=40, help_text=_("A registered strategy, such as volatility_breakout."))
     parameters = models.JSONField(_("parameters"), default=dict, blank=True, help_text=_("Only what differs from the strategy's defaults."))
-    interval = models.CharField(_("candles"), max_length=4, choices=[(item.value, item.value) for item in Interval], default=Interval.HOUR_1.value)
+    interval = models.CharField(
+        _("candles"), max_length=4, choices=[(item.value, item.value) for item in Interval], default=Interval.HOUR_1.value
+    )
     schedule = models.ForeignKey(
-        "django_celery_beat.PeriodicTask", models.PROTECT, null=True, blank=True, related_name="bots", verbose_name=_("schedule"),
+        "django_celery_beat.PeriodicTask",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="bots",
+        verbose_name=_("schedule"),
         help_text=_("When cycles run. Empty: only by hand."),
     )
     risk_profile = models.ForeignKey(
-        "risk.RiskProfile", models.PROTECT, null=True, blank=True, verbose_name=_("risk profile"), help_text=_("Empty: the one named by risk_level.")
+        "risk.RiskProfile",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("risk profile"),
+        help_text=_("Empty: the one named by risk_level."),
     )
     allocation = MoneyField(
-        _("allocation"), null=True, blank=True, help_text=_("Quote currency this bot may use and its limits refer to. Empty: the account's cash.")
+        _("allocation"),
+        null=True,
+        blank=True,
+        help_text=_("Quote currency this bot may use and its limits refer to. Empty: the account's cash."),
     )
     trade_amount = MoneyField(_("amount per trade"), default=50_000, help_text=_("Quote currency, before caps."))
     analyst = models.CharField(_("analyst"), max_length=40, default="rules")
     analyst_mode = models.CharField(_("who decides"), max_length=10, choices=AnalystMode, default=AnalystMode.VETO)
     anchor_at = models.DateTimeField(
-        _("candles start at"), null=True, blank=True, help_text=_("Open time of the candle all indicators start from. Empty: the series' first.")
+        _("candles start at"),
+        null=True,
+        blank=True,
+        help_text=_("Open time of the candle all indicators start from. Empty: the series' first."),
     )
     is_running = models.BooleanField(_("wanted running"), default=False, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=BotStatus, default=BotStatus.STOPPED, editable=False)

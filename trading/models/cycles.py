@@ -36,7 +36,9 @@ class Cycle(models.Model):
     trigger = models.CharField(_("trigger"), max_length=10, choices=CycleTrigger, default=CycleTrigger.SCHEDULE, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=CycleStatus, default=CycleStatus.RUNNING, editable=False)
     outcome = models.TextField(_("outcome"), blank=True, editable=False, help_text=_("The cycle in one sentence."))
-    config_version = models.ForeignKey("trading.ConfigVersion", models.PROTECT, null=True, editable=False, verbose_name=_("settings version"))
+    config_version = models.ForeignKey(
+        "trading.ConfigVersion", models.PROTECT, null=True, editable=False, verbose_name=_("settings version")
+    )
     runner = models.CharField(_("runner"), max_length=120, editable=False)
     runner_epoch = models.PositiveBigIntegerField(_("runner epoch"), default=1, editable=False)
     lease_expires_at = models.DateTimeField(_("lease expires at"), null=True, editable=False, help_text=_("Machine time."))

@@ -29,7 +29,12 @@ class Decision(models.Model):
     symbol = models.CharField(_("symbol"), max_length=30, editable=False)
     decision = models.CharField(_("decision"), max_length=20, choices=DecisionKind, editable=False)
     confidence = models.DecimalField(
-        _("confidence"), max_digits=5, decimal_places=2, null=True, editable=False, help_text=_("100 × the probability stated; empty for the rules.")
+        _("confidence"),
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        editable=False,
+        help_text=_("100 × the probability stated; empty for the rules."),
     )
     reason = models.TextField(_("reason"), editable=False)
     market_data = models.JSONField(_("market data"), editable=False)
@@ -38,7 +43,9 @@ class Decision(models.Model):
     verdict = models.JSONField(_("verdict"), default=dict, editable=False, help_text=_("What the validator said, rule by rule."))
     anchor_at = models.DateTimeField(_("candles start at"), editable=False, null=True, help_text=_("Open time of the first candle used."))
     candle_count = models.PositiveIntegerField(_("candles"), editable=False, default=0)
-    candles_hash = models.CharField(_("hash of the candles"), max_length=64, editable=False, blank=True, help_text=_("Chained from the anchor on."))
+    candles_hash = models.CharField(
+        _("hash of the candles"), max_length=64, editable=False, blank=True, help_text=_("Chained from the anchor on.")
+    )
     previous_hash = models.CharField(_("previous hash"), max_length=64, editable=False, blank=True)
     hash = models.CharField(_("hash"), max_length=64, editable=False)
     created_at = models.DateTimeField(_("at"), editable=False, help_text=_("Market time."))
@@ -51,7 +58,9 @@ class Decision(models.Model):
         verbose_name_plural = _("decisions")
         constraints = [
             models.CheckConstraint(condition=Q(decision__in=DecisionKind.values), name="decision_known"),
-            models.CheckConstraint(condition=Q(confidence=None) | Q(confidence__gte=0, confidence__lte=100), name="decision_confidence_in_range"),
+            models.CheckConstraint(
+                condition=Q(confidence=None) | Q(confidence__gte=0, confidence__lte=100), name="decision_confidence_in_range"
+            ),
         ]
         indexes = [
             models.Index(fields=["symbol"], name="ai_decisions_symbol"),

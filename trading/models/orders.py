@@ -55,15 +55,27 @@ class Order(models.Model):
     user = models.ForeignKey("accounts.User", models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
     mode = models.CharField(_("mode"), max_length=10, choices=MODES, editable=False)
     cycle = models.ForeignKey("trading.Cycle", models.PROTECT, null=True, related_name="orders", editable=False, verbose_name=_("cycle"))
-    position = models.ForeignKey("trading.Position", models.PROTECT, null=True, related_name="orders", editable=False, verbose_name=_("position"))
+    position = models.ForeignKey(
+        "trading.Position", models.PROTECT, null=True, related_name="orders", editable=False, verbose_name=_("position")
+    )
     decision_key = models.CharField(
-        _("decision key"), max_length=80, editable=False, help_text=_("One decision makes one order: slot and leg, or exit, position and version.")
+        _("decision key"),
+        max_length=80,
+        editable=False,
+        help_text=_("One decision makes one order: slot and leg, or exit, position and version."),
     )
     purpose = models.CharField(_("purpose"), max_length=10, choices=PURPOSES, editable=False)
     exit_reason = models.CharField(_("exit reason"), max_length=30, blank=True, editable=False)
-    client_id = models.CharField(_("client id"), max_length=31, editable=False, help_text=_("Sent to the exchange; makes a repeat visible."))
-    exchange_order_id = models.CharField(
-        _("exchange order id"), max_length=100, null=True, db_column="order_id", editable=False, help_text=_("Empty until the exchange has told it.")
+    client_id = models.CharField(
+        _("client id"), max_length=31, editable=False, help_text=_("Sent to the exchange; makes a repeat visible.")
+    )
+    exchange_order_id = models.CharField(  # noqa: DJ001 - unique once known, and many are not known yet
+        _("exchange order id"),
+        max_length=100,
+        null=True,
+        db_column="order_id",
+        editable=False,
+        help_text=_("Empty until the exchange has told it."),
     )
     symbol = models.CharField(_("symbol"), max_length=30, editable=False)
     side = models.CharField(_("side"), max_length=10, choices=SIDES, editable=False)
@@ -73,14 +85,22 @@ class Order(models.Model):
     quote_amount = MoneyField(_("amount in quote"), null=True, editable=False, help_text=_("Quote currency; market buys."))
     filled_amount = MoneyField(_("filled"), default=0, editable=False, help_text=_("Base currency, the sum of its trades."))
     reduce_only = models.BooleanField(_("reduce only"), default=False, editable=False)
-    params_hash = models.CharField(_("hash of the parameters"), max_length=64, editable=False, help_text=_("What is sent must hash to this."))
-    plan = models.JSONField(_("plan"), default=dict, editable=False, help_text=_("What an entry fixes for its position: distances, fractions, strength."))
+    params_hash = models.CharField(
+        _("hash of the parameters"), max_length=64, editable=False, help_text=_("What is sent must hash to this.")
+    )
+    plan = models.JSONField(
+        _("plan"), default=dict, editable=False, help_text=_("What an entry fixes for its position: distances, fractions, strength.")
+    )
     status = models.CharField(_("status"), max_length=20, choices=STATUSES, default=Status.PLANNED.value, editable=False)
     version = models.PositiveIntegerField(_("version"), default=1, editable=False, help_text=_("Number of its latest event."))
     error_message = models.TextField(_("error"), blank=True, editable=False)
     lease_epoch = models.PositiveBigIntegerField(_("lease epoch"), editable=False, default=0)
-    config_version = models.ForeignKey("trading.ConfigVersion", models.PROTECT, null=True, editable=False, verbose_name=_("settings version"))
-    valid_until = models.DateTimeField(_("valid until"), null=True, editable=False, help_text=_("Machine time; empty when market time is recorded."))
+    config_version = models.ForeignKey(
+        "trading.ConfigVersion", models.PROTECT, null=True, editable=False, verbose_name=_("settings version")
+    )
+    valid_until = models.DateTimeField(
+        _("valid until"), null=True, editable=False, help_text=_("Machine time; empty when market time is recorded.")
+    )
     recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
     created_at = models.DateTimeField(_("created at"), editable=False, help_text=_("Market time."))
     updated_at = models.DateTimeField(_("changed at"), editable=False, help_text=_("Market time."))
@@ -97,7 +117,8 @@ class Order(models.Model):
             models.UniqueConstraint(fields=["account", "exchange_order_id"], name="order_exchange_id_once"),
             # A bot has at most one opening order on its way: a second waits for what became of the first.
             models.UniqueConstraint(
-                fields=["bot", "symbol", "side"], condition=Q(purpose="entry") & ~Q(status__in=CLOSED_VALUES),
+                fields=["bot", "symbol", "side"],
+                condition=Q(purpose="entry") & ~Q(status__in=CLOSED_VALUES),
                 name="order_one_open_entry",
             ),
             *bounded("order", price="positive", amount="positive", quote_amount="positive", filled_amount="not_negative"),
@@ -107,7 +128,9 @@ class Order(models.Model):
                 | Q(amount__isnull=True, quote_amount__isnull=False, quote_amount__gt=0, quote_amount__lt=LARGEST),
                 name="order_sized_in_base_or_quote",
             ),
-            models.CheckConstraint(condition=Q(order_type="market", price=None) | Q(order_type="limit", price__isnull=False), name="order_price_fits_type"),
+            models.CheckConstraint(
+                condition=Q(order_type="market", price=None) | Q(order_type="limit", price__isnull=False), name="order_price_fits_type"
+            ),
             models.CheckConstraint(condition=Q(purpose="entry") | Q(reduce_only=True), name="order_exit_only_reduces"),
             models.CheckConstraint(condition=Q(status__in=[status.value for status in Status]), name="order_status_known"),
             models.CheckConstraint(condition=Q(side__in=["buy", "sell"]), name="order_side_known"),

@@ -23,7 +23,9 @@ class Position(models.Model):
     """One stay in a market. Sums come from its trades alone; stop and target never move once set."""
 
     bot = models.ForeignKey("trading.Bot", models.PROTECT, related_name="positions", editable=False, verbose_name=_("bot"))
-    account = models.ForeignKey("trading.ExchangeAccount", models.PROTECT, related_name="positions", editable=False, verbose_name=_("account"))
+    account = models.ForeignKey(
+        "trading.ExchangeAccount", models.PROTECT, related_name="positions", editable=False, verbose_name=_("account")
+    )
     user = models.ForeignKey("accounts.User", models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
     mode = models.CharField(_("mode"), max_length=10, choices=MODES, editable=False)
     symbol = models.CharField(_("symbol"), max_length=30, editable=False)
@@ -34,7 +36,9 @@ class Position(models.Model):
     fees = MoneyField(_("fees"), default=0, editable=False, help_text=_("Quote currency, both sides."))
     stop_price = MoneyField(_("stop"), null=True, editable=False, help_text=_("Quote currency, frozen at entry."))
     target_price = MoneyField(_("target"), null=True, editable=False, help_text=_("Quote currency, frozen at entry."))
-    plan = models.JSONField(_("plan"), default=dict, editable=False, help_text=_("Distances, fractions and strength of the entry's signal bar."))
+    plan = models.JSONField(
+        _("plan"), default=dict, editable=False, help_text=_("Distances, fractions and strength of the entry's signal bar.")
+    )
     exit_version = models.PositiveIntegerField(
         _("exit version"), default=1, editable=False, help_text=_("One exit order per version; grows when an exit ended without closing.")
     )
@@ -51,8 +55,14 @@ class Position(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["bot", "symbol"], condition=Q(closed_at=None), name="position_one_open_per_bot"),
             *bounded(
-                "position", amount="not_negative", bought_amount="not_negative", bought_total="not_negative", sold_total="not_negative",
-                fees="signed", stop_price="positive", target_price="positive",
+                "position",
+                amount="not_negative",
+                bought_amount="not_negative",
+                bought_total="not_negative",
+                sold_total="not_negative",
+                fees="signed",
+                stop_price="positive",
+                target_price="positive",
             ),
             models.CheckConstraint(condition=Q(closed_at=None) | Q(amount=0), name="position_closed_is_empty"),
         ]

@@ -15,7 +15,9 @@ class SimulatedMarket(models.Model):
     seed = models.PositiveIntegerField(_("seed"), default=1)
     origin = models.DateTimeField(_("origin"), help_text=_("Market time of the first slot."))
     elapsed = models.DurationField(_("elapsed"), editable=False, help_text=_("Market time passed since the origin at the checkpoint."))
-    speed = models.DecimalField(_("speed"), max_digits=10, decimal_places=2, help_text=_("Market seconds per machine second; 3600 is one hour a second."))
+    speed = models.DecimalField(
+        _("speed"), max_digits=10, decimal_places=2, help_text=_("Market seconds per machine second; 3600 is one hour a second.")
+    )
     checkpoint_at = models.DateTimeField(_("checkpoint at"), editable=False, help_text=_("Machine time."))
 
     class Meta:

@@ -21,8 +21,12 @@ class Trade(models.Model):
     """The money truth: append-only, unique per account and exchange trade id. Corrections are reversing rows."""
 
     exchange_trade_id = models.CharField(_("exchange trade id"), max_length=100, db_column="trade_id", editable=False)
-    order = models.ForeignKey("trading.Order", models.PROTECT, null=True, db_column="order_pk", related_name="trades", editable=False, verbose_name=_("order"))
-    position = models.ForeignKey("trading.Position", models.PROTECT, null=True, related_name="trades", editable=False, verbose_name=_("position"))
+    order = models.ForeignKey(
+        "trading.Order", models.PROTECT, null=True, db_column="order_pk", related_name="trades", editable=False, verbose_name=_("order")
+    )
+    position = models.ForeignKey(
+        "trading.Position", models.PROTECT, null=True, related_name="trades", editable=False, verbose_name=_("position")
+    )
     bot = models.ForeignKey("trading.Bot", models.PROTECT, null=True, related_name="trades", editable=False, verbose_name=_("bot"))
     account = models.ForeignKey("trading.ExchangeAccount", models.PROTECT, related_name="trades", editable=False, verbose_name=_("account"))
     user = models.ForeignKey("accounts.User", models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
@@ -37,8 +41,15 @@ class Trade(models.Model):
     fee = MoneyField(_("fee"), default=0, editable=False, help_text=_("In the fee currency; negative for a rebate."))
     fee_currency = models.CharField(_("fee currency"), max_length=20, editable=False)
     status = models.CharField(_("status"), max_length=20, choices=TradeStatus, default=TradeStatus.COMPLETED, editable=False)
-    reverses = models.ForeignKey("self", models.PROTECT, null=True, db_column="reverses_trade_pk", related_name="reversals", editable=False,
-                                 verbose_name=_("corrects"))
+    reverses = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        db_column="reverses_trade_pk",
+        related_name="reversals",
+        editable=False,
+        verbose_name=_("corrects"),
+    )
     source = models.CharField(_("source"), max_length=20, default="exchange", editable=False, help_text=_("Who told it."))
     recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
     created_at = models.DateTimeField(_("at"), editable=False, help_text=_("Market time of the execution."))
@@ -53,7 +64,9 @@ class Trade(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "exchange_trade_id"], name="trade_once_per_exchange_id"),
             *bounded("trade", price="positive", total="signed", fee="signed"),
-            models.CheckConstraint(condition=Q(amount__gt=0) | Q(reverses__isnull=False, amount__lt=0), name="trade_amount_positive_or_reversing"),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0) | Q(reverses__isnull=False, amount__lt=0), name="trade_amount_positive_or_reversing"
+            ),
             *bounded("trade", amount="signed"),
             models.CheckConstraint(condition=Q(total=F("price") * F("amount")), name="trade_total_is_price_times_amount"),
             models.CheckConstraint(condition=Q(side__in=["buy", "sell"]), name="trade_side_known"),

@@ -42,7 +42,9 @@ def settle_wanted(*, account_id: int) -> list[Bot]:
     waiting = list(Bot.objects.select_related("account").filter(account_id=account_id, is_running=True).exclude(status=BotStatus.RUNNING))
     for bot in waiting:
         _allocate(bot)
-        changed = Bot.objects.filter(pk=bot.pk, is_running=True).update(status=BotStatus.RUNNING, status_reason="", allocation=bot.allocation)
+        changed = Bot.objects.filter(pk=bot.pk, is_running=True).update(
+            status=BotStatus.RUNNING, status_reason="", allocation=bot.allocation
+        )
         if changed:
             _announce(bot)
     return waiting

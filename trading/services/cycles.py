@@ -1,8 +1,8 @@
 """Cycles: claim the slot, walk the four stages, write each one's row. A crash is continued at the first stage without a row.
 
-    INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
-        │ duplicate: quits while the runner's lease holds, then takes over
-        └ too late: missed
+INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
+    │ duplicate: quits while the runner's lease holds, then takes over
+    └ too late: missed
 """
 
 import time
@@ -31,9 +31,10 @@ GRACE = timedelta(seconds=60)
 LONGEST_VALIDITY = timedelta(minutes=10)
 
 CLAIM = """
-INSERT INTO cycles (bot_id, slot, account_id, user_id, mode, trigger, status, outcome, runner, runner_epoch, config_version_id, lease_expires_at)
-VALUES (%(bot)s, %(slot)s, %(account)s, %(user)s, %(mode)s, %(trigger)s, 'running', '', %(runner)s, 1, %(version)s,
-        clock_timestamp() + %(seconds)s * interval '1 second')
+INSERT INTO cycles (bot_id, slot, account_id, user_id, mode, trigger, status, outcome,
+                    runner, runner_epoch, config_version_id, lease_expires_at)
+VALUES (%(bot)s, %(slot)s, %(account)s, %(user)s, %(mode)s, %(trigger)s, 'running', '',
+        %(runner)s, 1, %(version)s, clock_timestamp() + %(seconds)s * interval '1 second')
 ON CONFLICT (bot_id, slot) DO UPDATE SET
     runner = EXCLUDED.runner, runner_epoch = cycles.runner_epoch + 1, lease_expires_at = EXCLUDED.lease_expires_at
 WHERE cycles.status = 'running' AND cycles.lease_expires_at < clock_timestamp()
@@ -75,10 +76,18 @@ def validity(period: timedelta) -> timedelta:
 def record_missed(*, bot: Bot, slot: datetime, why: str) -> bool:
     """Write down that a slot was not run. Returns whether it was news."""
     _cycle, is_new = Cycle.objects.get_or_create(
-        bot=bot, slot=slot,
-        defaults={"account_id": bot.account_id, "user_id": bot.user_id, "mode": bot.mode, "status": CycleStatus.MISSED, "outcome": why,
-                  "runner": holder(), "finished_at": Now()},
-    )  # fmt: skip
+        bot=bot,
+        slot=slot,
+        defaults={
+            "account_id": bot.account_id,
+            "user_id": bot.user_id,
+            "mode": bot.mode,
+            "status": CycleStatus.MISSED,
+            "outcome": why,
+            "runner": holder(),
+            "finished_at": Now(),
+        },
+    )
     return is_new
 
 
@@ -110,9 +119,16 @@ def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: in
 def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cycle | None:
     """Insert the slot, or take it over from a runner whose lease has ended; None when neither."""
     values = {
-        "bot": bot.pk, "slot": slot, "account": bot.account_id, "user": bot.user_id, "mode": bot.mode, "trigger": trigger,
-        "runner": holder(), "version": version, "seconds": django_settings.CYCLE_LEASE_S,
-    }  # fmt: skip
+        "bot": bot.pk,
+        "slot": slot,
+        "account": bot.account_id,
+        "user": bot.user_id,
+        "mode": bot.mode,
+        "trigger": trigger,
+        "runner": holder(),
+        "version": version,
+        "seconds": django_settings.CYCLE_LEASE_S,
+    }
     return next(iter(Cycle.objects.raw(CLAIM, values)), None)
 
 
@@ -206,9 +222,14 @@ class _Pipeline:
 
     def _row(self, stage: StageName, outcome: Outcome, *, seconds: float) -> StageResult:
         return StageResult(
-            cycle=self.context.cycle, stage=stage.value, action=outcome.action.value, reasons=[reason.as_row() for reason in outcome.reasons],
-            data=outcome.data, duration_ms=round(seconds * 1000), created_at=self.context.now,
-        )  # fmt: skip
+            cycle=self.context.cycle,
+            stage=stage.value,
+            action=outcome.action.value,
+            reasons=[reason.as_row() for reason in outcome.reasons],
+            data=outcome.data,
+            duration_ms=round(seconds * 1000),
+            created_at=self.context.now,
+        )
 
     def _write(self) -> None:
         StageResult.objects.bulk_create(self.unwritten)

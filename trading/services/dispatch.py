@@ -38,7 +38,9 @@ def by_schedule(*, task_name: str) -> list[Due]:
     if now - planned.slot <= cycles.validity(planned.period):
         return [Due(bot_id=bot.pk, slots=(planned.slot,)) for bot in running]
     for bot in running:
-        cycles.record_missed(bot=bot, slot=planned.slot, why=f"It was {now - planned.slot} late; later than {cycles.validity(planned.period)} is missed.")
+        cycles.record_missed(
+            bot=bot, slot=planned.slot, why=f"It was {now - planned.slot} late; later than {cycles.validity(planned.period)} is missed."
+        )
     return []
 
 
@@ -82,7 +84,7 @@ def move_anchor(*, bot_id: int, venue: Venue) -> None:
     bot = Bot.objects.select_related("account__simulated_market").get(pk=bot_id, mode=Mode.SIMULATED.value)
     interval, market = Interval(bot.interval), bot.account.simulated_market
     now = venue.clock.now()
-    steps = (now - market.origin) // (interval.length * ANCHOR_EVERY)
+    steps = 0 if market is None else (now - market.origin) // (interval.length * ANCHOR_EVERY)
     if steps < 1:
         return
     every = venue.history.closed(bot.symbol, interval, until=now, anchor_at=None)

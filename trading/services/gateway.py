@@ -1,7 +1,7 @@
 """The gateway: the only code that sends orders. Claim, send once, book what the exchange said, settle what is unclear.
 
-    claim (one transaction: lease, validity, kill switch, reservation, send row; committed)
-      → one request → book the answer (one transaction) → or `unknown`, which only the exchange can end
+claim (one transaction: lease, validity, kill switch, reservation, send row; committed)
+  → one request → book the answer (one transaction) → or `unknown`, which only the exchange can end
 """
 
 import logging
@@ -133,9 +133,12 @@ def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
             return None
         seconds = settings.ENTRY_PERMIT_S if order.purpose == Purpose.ENTRY else settings.EXIT_PERMIT_S
         send = OrderSend.objects.create(
-            order=order, send_no=order.sends.count() + 1, gateway=tenure.holder, gateway_epoch=tenure.epoch,
+            order=order,
+            send_no=order.sends.count() + 1,
+            gateway=tenure.holder,
+            gateway_epoch=tenure.epoch,
             permit_until=Now() + timedelta(seconds=seconds),
-        )  # fmt: skip
+        )
         orders.move(order, Status.SUBMITTING, actor=Actor.GATEWAY, now=now, evidence={"send": send.send_no})
     # Recorded market time does not run out while we work; a slow machine must not change a replay.
     return Permit(order=order, send=send, deadline=math.inf if Mode(order.mode).is_recorded else started + seconds)
@@ -196,10 +199,14 @@ def record_balances(*, account_id: int, venue: Venue) -> None:
         return
     now = venue.clock.now()
     AccountBalance.objects.bulk_create(
-        [AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
-         for item in balances],
-        update_conflicts=True, unique_fields=["account", "asset"], update_fields=["free", "locked", "known_at", "recorded_at"],
-    )  # fmt: skip
+        [
+            AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
+            for item in balances
+        ],
+        update_conflicts=True,
+        unique_fields=["account", "asset"],
+        update_fields=["free", "locked", "known_at", "recorded_at"],
+    )
 
 
 def lapse_planned(*, account_id: int, now: datetime, why: str) -> int:
@@ -223,7 +230,9 @@ def _rejected(permit: Permit, *, venue: Venue, error: ExchangeRejected) -> None:
     with transaction.atomic():
         order = _locked(permit.order)
         _close_sends(order, SendResult.REJECTED, answer={"code": error.code, "message": str(error)})
-        orders.move(order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": error.code}, error_message=str(error))
+        orders.move(
+            order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": error.code}, error_message=str(error)
+        )
         _give_back(order)
         if order.position_id is not None and order.purpose != Purpose.ENTRY:
             positions.next_exit_version(position_id=order.position_id)
@@ -292,7 +301,9 @@ def _denial(order: Order) -> str:
         return f"the kill switch is at level {level}"
     if order.purpose != Purpose.ENTRY:
         held = order.position.amount if order.position else 0
-        return "" if order.side == Side.SELL and order.amount is not None and order.amount <= held else f"only {held} is left of its position"
+        return (
+            "" if order.side == Side.SELL and order.amount is not None and order.amount <= held else f"only {held} is left of its position"
+        )
     if not order.bot.is_running:
         return "its bot has been stopped"
     if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():

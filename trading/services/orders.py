@@ -23,26 +23,56 @@ class MovedMeanwhile(Exception):
     """Another process moved this order first; look again."""
 
 
-def plan_entry(*, bot: Bot, cycle: Cycle, quote_amount: Decimal, notional: Decimal, plan: dict[str, Any], now: datetime,
-               valid_until: datetime | None, lease_epoch: int) -> Order:  # fmt: skip
+def plan_entry(
+    *,
+    bot: Bot,
+    cycle: Cycle,
+    quote_amount: Decimal,
+    notional: Decimal,
+    plan: dict[str, Any],
+    now: datetime,
+    valid_until: datetime | None,
+    lease_epoch: int,
+) -> Order:
     """A market buy of `quote_amount` with `notional` (fees included) reserved for it, both in quote currency.
 
     Call inside the transaction that stores the decision. Asking again for the same slot gives the order that is there.
     """
     return _plan(
-        bot=bot, cycle=cycle, position=None, decision_key=f"slot:{cycle.slot.isoformat()}:entry", purpose=Purpose.ENTRY, side=Side.BUY,
-        quote_amount=quote_amount, plan=plan, now=now, valid_until=valid_until, lease_epoch=lease_epoch, notional=notional,
+        bot=bot,
+        cycle=cycle,
+        position=None,
+        decision_key=f"slot:{cycle.slot.isoformat()}:entry",
+        purpose=Purpose.ENTRY,
+        side=Side.BUY,
+        quote_amount=quote_amount,
+        plan=plan,
+        now=now,
+        valid_until=valid_until,
+        lease_epoch=lease_epoch,
+        notional=notional,
         actor=Actor.PLANNER,
-    )  # fmt: skip
+    )
 
 
-def plan_exit(*, position: Position, reason: str, now: datetime, cycle: Cycle | None = None, actor: Actor = Actor.PLANNER,
-              lease_epoch: int = 0) -> Order:  # fmt: skip
+def plan_exit(
+    *, position: Position, reason: str, now: datetime, cycle: Cycle | None = None, actor: Actor = Actor.PLANNER, lease_epoch: int = 0
+) -> Order:
     """A market sale of the whole position. Cycle, guardian and operator share one key, so together they make one order."""
     return _plan(
-        bot=position.bot, cycle=cycle, position=position, decision_key=f"exit:{position.pk}:{position.exit_version}", purpose=Purpose.EXIT,
-        side=Side.SELL, amount=position.amount, exit_reason=reason, now=now, valid_until=None, lease_epoch=lease_epoch, actor=actor,
-    )  # fmt: skip
+        bot=position.bot,
+        cycle=cycle,
+        position=position,
+        decision_key=f"exit:{position.pk}:{position.exit_version}",
+        purpose=Purpose.EXIT,
+        side=Side.SELL,
+        amount=position.amount,
+        exit_reason=reason,
+        now=now,
+        valid_until=None,
+        lease_epoch=lease_epoch,
+        actor=actor,
+    )
 
 
 def move(order: Order, after: Status, *, actor: Actor, now: datetime, evidence: dict[str, Any] | None = None, **changes: Any) -> None:
@@ -80,29 +110,71 @@ def to_request(order: Order) -> OrderRequest:
 def hash_of(request: OrderRequest) -> str:
     """SHA-256 over what is asked for, numbers as plain decimals."""
     content = [
-        request.client_id, request.symbol, request.side, request.order_type, request.reduce_only,
+        request.client_id,
+        request.symbol,
+        request.side,
+        request.order_type,
+        request.reduce_only,
         *(None if value is None else plain(value) for value in (request.amount, request.quote_amount, request.price)),
-    ]  # fmt: skip
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _plan(*, bot: Bot, cycle: Cycle | None, position: Position | None, decision_key: str, purpose: Purpose, side: Side, now: datetime,
-          valid_until: datetime | None, lease_epoch: int, actor: Actor, amount: Decimal | None = None, quote_amount: Decimal | None = None,
-          plan: dict[str, Any] | None = None, exit_reason: str = "", notional: Decimal | None = None) -> Order:  # fmt: skip
+def _plan(
+    *,
+    bot: Bot,
+    cycle: Cycle | None,
+    position: Position | None,
+    decision_key: str,
+    purpose: Purpose,
+    side: Side,
+    now: datetime,
+    valid_until: datetime | None,
+    lease_epoch: int,
+    actor: Actor,
+    amount: Decimal | None = None,
+    quote_amount: Decimal | None = None,
+    plan: dict[str, Any] | None = None,
+    exit_reason: str = "",
+    notional: Decimal | None = None,
+) -> Order:
     identifier = client_id.make(
         mode=Mode(bot.mode), deployment=settings.DEPLOYMENT, bot_id=bot.pk, random_bits=secrets.randbits(client_id.ORDER_BITS)
     )
     request = OrderRequest(
-        client_id=identifier, symbol=bot.symbol, side=side, order_type=OrderType.MARKET, amount=amount, quote_amount=quote_amount,
+        client_id=identifier,
+        symbol=bot.symbol,
+        side=side,
+        order_type=OrderType.MARKET,
+        amount=amount,
+        quote_amount=quote_amount,
         reduce_only=purpose is not Purpose.ENTRY,
-    )  # fmt: skip
+    )
     order = Order(
-        bot=bot, account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode, cycle=cycle, position=position, decision_key=decision_key,
-        purpose=purpose.value, exit_reason=exit_reason, client_id=identifier, symbol=bot.symbol, side=side.value,
-        order_type=OrderType.MARKET.value, amount=amount, quote_amount=quote_amount, reduce_only=request.reduce_only,
-        params_hash=hash_of(request), plan=plan or {}, lease_epoch=lease_epoch, valid_until=valid_until,
-        config_version_id=cycle.config_version_id if cycle else None, created_at=now, updated_at=now,
-    )  # fmt: skip
+        bot=bot,
+        account_id=bot.account_id,
+        user_id=bot.user_id,
+        mode=bot.mode,
+        cycle=cycle,
+        position=position,
+        decision_key=decision_key,
+        purpose=purpose.value,
+        exit_reason=exit_reason,
+        client_id=identifier,
+        symbol=bot.symbol,
+        side=side.value,
+        order_type=OrderType.MARKET.value,
+        amount=amount,
+        quote_amount=quote_amount,
+        reduce_only=request.reduce_only,
+        params_hash=hash_of(request),
+        plan=plan or {},
+        lease_epoch=lease_epoch,
+        valid_until=valid_until,
+        config_version_id=cycle.config_version_id if cycle else None,
+        created_at=now,
+        updated_at=now,
+    )
     try:
         with transaction.atomic():
             order.save(force_insert=True)
@@ -117,11 +189,18 @@ def _plan(*, bot: Bot, cycle: Cycle | None, position: Position | None, decision_
     return order
 
 
-def _event(order: Order, after: Status, *, seq: int, actor: Actor, now: datetime, evidence: dict[str, Any] | None, is_birth: bool = False) -> None:
+def _event(
+    order: Order, after: Status, *, seq: int, actor: Actor, now: datetime, evidence: dict[str, Any] | None, is_birth: bool = False
+) -> None:
     OrderEvent.objects.create(
-        order=order, seq=seq, from_status="" if is_birth else order.status, to_status=after.value, actor=actor.value, evidence=evidence or {},
+        order=order,
+        seq=seq,
+        from_status="" if is_birth else order.status,
+        to_status=after.value,
+        actor=actor.value,
+        evidence=evidence or {},
         created_at=now,
-    )  # fmt: skip
+    )
 
 
 def _announce(order: Order) -> None:

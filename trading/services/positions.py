@@ -22,14 +22,19 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
 
     A repeat of what is booked changes nothing. The trade, its position and the entry count stand or fall together.
     """
-    known = set(Trade.objects.filter(account_id=order.account_id, exchange_trade_id__in=[fill.exchange_trade_id for fill in fills])
-                .values_list("exchange_trade_id", flat=True))  # fmt: skip
+    known = set(
+        Trade.objects.filter(account_id=order.account_id, exchange_trade_id__in=[fill.exchange_trade_id for fill in fills]).values_list(
+            "exchange_trade_id", flat=True
+        )
+    )
     fresh = [fill for fill in fills if fill.exchange_trade_id not in known]
     if not fresh:
         return Decimal(0)
     for fill in fresh:
         if fill.fee_currency != rules.quote:
-            raise DgbotError(f"Trade {fill.exchange_trade_id} pays its fee in {fill.fee_currency}; only {rules.quote} can be booked so far.")
+            raise DgbotError(
+                f"Trade {fill.exchange_trade_id} pays its fee in {fill.fee_currency}; only {rules.quote} can be booked so far."
+            )
     position = _position(order, opened_at=fresh[0].executed_at)
     trades = Trade.objects.bulk_create(_trade(order, position=position, fill=fill) for fill in fresh)
     _fold(position, order=order, fills=fresh, rules=rules)
@@ -65,9 +70,11 @@ def _position(order: Order, *, opened_at: datetime) -> Position:
     if order.position_id is not None:
         return Position.objects.select_for_update().get(pk=order.position_id)
     position, _created = Position.objects.select_for_update().get_or_create(
-        bot_id=order.bot_id, symbol=order.symbol, closed_at=None,
+        bot_id=order.bot_id,
+        symbol=order.symbol,
+        closed_at=None,
         defaults={"account_id": order.account_id, "user_id": order.user_id, "mode": order.mode, "plan": order.plan, "opened_at": opened_at},
-    )  # fmt: skip
+    )
     Order.objects.filter(pk=order.pk).update(position=position)
     order.position = position
     return position
@@ -112,11 +119,25 @@ def _distance(plan: dict[str, Any], name: str) -> Decimal | None:
 
 def _trade(order: Order, *, position: Position, fill: VenueFill) -> Trade:
     return Trade(
-        exchange_trade_id=fill.exchange_trade_id, order=order, position=position, bot_id=order.bot_id, account_id=order.account_id,
-        user_id=order.user_id, mode=order.mode, symbol=order.symbol, side=order.side, purpose=order.purpose, exit_reason=order.exit_reason,
-        price=fill.price, amount=fill.amount, total=fill.price * fill.amount, fee=fill.fee, fee_currency=fill.fee_currency,
-        created_at=fill.executed_at, updated_at=fill.executed_at,
-    )  # fmt: skip
+        exchange_trade_id=fill.exchange_trade_id,
+        order=order,
+        position=position,
+        bot_id=order.bot_id,
+        account_id=order.account_id,
+        user_id=order.user_id,
+        mode=order.mode,
+        symbol=order.symbol,
+        side=order.side,
+        purpose=order.purpose,
+        exit_reason=order.exit_reason,
+        price=fill.price,
+        amount=fill.amount,
+        total=fill.price * fill.amount,
+        fee=fill.fee,
+        fee_currency=fill.fee_currency,
+        created_at=fill.executed_at,
+        updated_at=fill.executed_at,
+    )
 
 
 def _announce(position: Position, trades: Sequence[Trade]) -> None:

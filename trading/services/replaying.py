@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -147,10 +148,22 @@ def _bot(order: Order) -> Bot:
     name = _name(order, owner=owner)
     account = ExchangeAccount.objects.create(user=owner, name=name, exchange=ExchangeName.UPBIT, mode=Mode.REPLAY.value, is_hidden=True)
     return Bot.objects.create(
-        user=owner, account=account, mode=account.mode, name=name, symbol=order.recording.symbol, strategy=order.strategy,
-        parameters=order.parameters, interval=order.recording.interval.value, risk_profile=_profile(order.profile), allocation=order.cash,
-        anchor_at=None, trade_amount=settings.TRADING_AMOUNT, is_running=True, status=BotStatus.REQUESTED, is_hidden=True,
-    )  # fmt: skip
+        user=owner,
+        account=account,
+        mode=account.mode,
+        name=name,
+        symbol=order.recording.symbol,
+        strategy=order.strategy,
+        parameters=order.parameters,
+        interval=order.recording.interval.value,
+        risk_profile=_profile(order.profile),
+        allocation=order.cash,
+        anchor_at=None,
+        trade_amount=settings.TRADING_AMOUNT,
+        is_running=True,
+        status=BotStatus.REQUESTED,
+        is_hidden=True,
+    )
 
 
 def _profile(name: str) -> RiskProfile | None:
@@ -163,10 +176,12 @@ def _profile(name: str) -> RiskProfile | None:
     return profile
 
 
-def _name(order: Order, *, owner: object) -> str:
+def _name(order: Order, *, owner: Any) -> str:
     """File hash, strategy and run number: two runs of the same thing differ in the number alone."""
     recording = order.recording
-    digest = hashlib.sha256(f"{recording.hash_at(len(recording))} {order.strategy} {sorted(order.parameters.items())} {order.cash}".encode())
+    digest = hashlib.sha256(
+        f"{recording.hash_at(len(recording))} {order.strategy} {sorted(order.parameters.items())} {order.cash}".encode()
+    )
     stem = f"replay {recording.symbol} {order.strategy} {digest.hexdigest()[:8]}"[:50]
     number = ExchangeAccount.objects.filter(user=owner, name__startswith=stem).count() + 1
     return f"{stem} #{number}"

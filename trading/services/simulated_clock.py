@@ -9,17 +9,17 @@ from django.db import connection
 # Between two checkpoints (one a second) this much machine time counts; a longer silence means the platform was down.
 LONGEST_STEP_S = 5
 
-READ = """
-SELECT origin + elapsed + least(greatest(clock_timestamp() - checkpoint_at, interval '0'), %(longest)s * interval '1 second') * speed::float8
-FROM simulated_markets WHERE id = %(pk)s
+SINCE = """
+    least(greatest(clock_timestamp() - checkpoint_at, interval '0'), %(longest)s * interval '1 second') * speed::float8
 """
-CHECKPOINT = """
+READ = f"SELECT origin + elapsed + {SINCE} FROM simulated_markets WHERE id = %(pk)s"  # noqa: S608 - constants only
+CHECKPOINT = f"""
 UPDATE simulated_markets SET
-    elapsed = elapsed + least(greatest(clock_timestamp() - checkpoint_at, interval '0'), %(longest)s * interval '1 second') * speed::float8,
+    elapsed = elapsed + {SINCE},
     checkpoint_at = clock_timestamp(),
     speed = coalesce(%(speed)s, speed)
 WHERE id = %(pk)s RETURNING origin + elapsed
-"""
+"""  # noqa: S608 - constants only
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from celery.schedules import crontab
 from django_celery_beat.models import PeriodicTask
 
 from trading.models import Bot, Cycle
@@ -46,7 +46,7 @@ def operator_slot(*, bot: Bot) -> datetime:
     return bots.market_now(bot)
 
 
-def _latest_of_crontab(schedule: crontab, *, zone: ZoneInfo, now: datetime) -> Planned | None:
+def _latest_of_crontab(schedule: Any, *, zone: ZoneInfo, now: datetime) -> Planned | None:
     newest = _before(schedule, zone=zone, instant=now)
     previous = None if newest is None else _before(schedule, zone=zone, instant=newest - timedelta(seconds=1))
     if newest is None:
@@ -54,7 +54,7 @@ def _latest_of_crontab(schedule: crontab, *, zone: ZoneInfo, now: datetime) -> P
     return Planned(slot=newest, period=LONGEST_LOOK_BACK if previous is None else newest - previous)
 
 
-def _before(schedule: crontab, *, zone: ZoneInfo, instant: datetime) -> datetime | None:
+def _before(schedule: Any, *, zone: ZoneInfo, instant: datetime) -> datetime | None:
     """The newest match at or before `instant`, by Celery's own sets of minutes, hours and days."""
     local = instant.astimezone(zone)
     for days in range(LONGEST_LOOK_BACK.days + 1):

@@ -23,18 +23,25 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
     holdings, value, cause = _valued(balances, quote=account.quote_currency, venue=venue, entry_prices=entry_prices)
     in_krw, in_usd = (value, None) if account.quote_currency == "KRW" else (None, value)
     snapshot, is_new = PortfolioSnapshot.objects.get_or_create(
-        account=account, created_at=now,
+        account=account,
+        created_at=now,
         defaults={
-            "user_id": account.user_id, "mode": account.mode, "total_value_krw": in_krw, "total_value_usd": in_usd, "positions": holdings,
+            "user_id": account.user_id,
+            "mode": account.mode,
+            "total_value_krw": in_krw,
+            "total_value_usd": in_usd,
+            "positions": holdings,
             "cause": "; ".join(part for part in (cause, NO_RATE) if part),
         },
-    )  # fmt: skip
+    )
     if is_new:
         transaction.on_commit(lambda: snapshot_taken.send_robust(sender=PortfolioSnapshot, pk=snapshot.pk))
     return snapshot
 
 
-def _valued(balances: list[AccountBalance], *, quote: str, venue: Venue, entry_prices: dict[str, Decimal | None]) -> tuple[dict[str, Any], Decimal | None, str]:
+def _valued(
+    balances: list[AccountBalance], *, quote: str, venue: Venue, entry_prices: dict[str, Decimal | None]
+) -> tuple[dict[str, Any], Decimal | None, str]:
     if not balances:
         return {}, None, "the exchange has not told the balances yet"
     holdings: dict[str, Any] = {}

@@ -72,7 +72,7 @@ class DatabaseVenueStore:
         OrderRow.objects.create(
             account_key=self.account_key,
             exchange_order_id=order.exchange_order_id,
-            client_id=order.client_id,
+            client_id=order.client_id or "",
             symbol=order.symbol,
             side=order.side.value,
             order_type=order.order_type.value,

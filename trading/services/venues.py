@@ -37,6 +37,8 @@ def venue_for(account: ExchangeAccount) -> Venue:
     if mode is not Mode.SIMULATED:
         raise VenueUnavailable(f"{account} is in the mode {mode}: {NOT_YET[mode]}.")
     market = account.simulated_market
+    if market is None:
+        raise VenueUnavailable(f"{account} has no simulated market.")  # PostgreSQL refuses such a row
     clock = SimulatedClock(market.pk)
     quotes = SimulatedQuotes(market_of=lambda symbol: _market(symbol, market.seed, market.origin), clock=clock)
     exchange = PretendExchange(quotes=quotes, store=DatabaseVenueStore(account_key(account)), clock=clock, fee_rates=KRW_FEES)

@@ -41,11 +41,15 @@ class Command(BaseCommand):
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV (plain or .gz) or Parquet, in our form or pyupbit's.")
         parser.add_argument("--symbol", required=True, help="The market's code, such as KRW-BTC.")
         parser.add_argument("--strategy", required=True, help="A registered strategy, such as volatility_breakout.")
-        parser.add_argument("--from", dest="start", metavar="DATE", help="First candle's open time, ISO 8601, UTC unless it says otherwise.")
+        parser.add_argument(
+            "--from", dest="start", metavar="DATE", help="First candle's open time, ISO 8601, UTC unless it says otherwise."
+        )
         parser.add_argument("--to", dest="end", metavar="DATE", help="Open time at which to end, itself left out.")
         parser.add_argument("--cash", default="1000000", help="Cash at the start, quote currency (default 1000000).")
         parser.add_argument("--profile", default="", help="Risk profile; by default the one named by the setting risk_level.")
-        parser.add_argument("--parameters", default="{}", help='Strategy parameters that differ from the defaults, as JSON: {"trend_bars": 60}.')
+        parser.add_argument(
+            "--parameters", default="{}", help='Strategy parameters that differ from the defaults, as JSON: {"trend_bars": 60}.'
+        )
         parser.add_argument("--timezone", help="Zone of time stamps that say none: UTC or Asia/Seoul.")
         parser.add_argument("--json", action="store_true", help="Print the summary as JSON.")
 
@@ -78,7 +82,8 @@ def _order(options: dict[str, Any]) -> replaying.Order:
 def _recording(options: dict[str, Any]) -> Candles:
     now = datetime.now(tz=UTC)
     read = [
-        read_file(path, exchange="upbit", symbol=options["symbol"], now=now, timezone=options["timezone"]).candles for path in options["files"]
+        read_file(path, exchange="upbit", symbol=options["symbol"], now=now, timezone=options["timezone"]).candles
+        for path in options["files"]
     ]
     return reduce(lambda old, new: merged_with(old, new, replace=False).candles, read)
 
@@ -114,7 +119,13 @@ def _instant(text: str | None, *, name: str) -> datetime | None:
 
 
 def _walk(replay: replaying.Replay) -> None:
-    columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[slot]}"))
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[slot]}"),
+    )
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         task = progress.add_task(f"Replaying {replay.bot.symbol}", total=len(replay.bars), slot="")
         for slot in replay.run():

@@ -42,9 +42,12 @@ class Command(BaseCommand):
 
 def _told(cycle: Cycle, *, as_json: bool) -> str:
     stages = [
-        {"stage": row.stage, "action": row.action, "reasons": [reason["message"] for reason in row.reasons]} for row in cycle.stages.order_by("pk")
+        {"stage": row.stage, "action": row.action, "reasons": [reason["message"] for reason in row.reasons]}
+        for row in cycle.stages.order_by("pk")
     ]
     if as_json:
-        return json.dumps({"cycle": cycle.pk, "slot": cycle.slot.isoformat(), "outcome": cycle.outcome, "stages": stages}, ensure_ascii=False)
+        return json.dumps(
+            {"cycle": cycle.pk, "slot": cycle.slot.isoformat(), "outcome": cycle.outcome, "stages": stages}, ensure_ascii=False
+        )
     lines = [f"{row['stage']:16} {row['action']:9} {' '.join(row['reasons'])}".rstrip() for row in stages]
     return "\n".join([f"Cycle {cycle.pk} at {cycle.slot.isoformat()}: {cycle.outcome}", *lines])

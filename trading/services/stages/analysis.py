@@ -26,8 +26,14 @@ def decide(context: Context, collected: Collected) -> tuple[Decision, Outcome]:
     decision = _store(context, collected, proposal=proposal, verdict=verdict)
     reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *verdict.reasons)
     acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and verdict.is_valid
-    data = {"quick_filter": NOT_CONFIGURED, "market_conditions": NOT_CONFIGURED, "analyst": context.bot.analyst, "gates": proposal.gates,
-            "decision": proposal.decision, "validator": _verdict_row(verdict)}  # fmt: skip
+    data = {
+        "quick_filter": NOT_CONFIGURED,
+        "market_conditions": NOT_CONFIGURED,
+        "analyst": context.bot.analyst,
+        "gates": proposal.gates,
+        "decision": proposal.decision,
+        "validator": _verdict_row(verdict),
+    }
     return decision, Outcome(Action.CONTINUE if acts else Action.SKIP, reasons, data)
 
 
@@ -44,9 +50,13 @@ def _propose(context: Context, collected: Collected) -> Proposal:
         if entry_price is None:
             return Proposal(DecisionKind.ABSTAIN, f"Position {position.pk} has no entry price, so its exits cannot be judged.")
         return rules.propose_exit(
-            candles=candles, strategy=strategy, parameters=parameters, entry_price=entry_price,
-            opened_at_ns=to_nanoseconds(position.opened_at), plan=position.plan,
-        )  # fmt: skip
+            candles=candles,
+            strategy=strategy,
+            parameters=parameters,
+            entry_price=entry_price,
+            opened_at_ns=to_nanoseconds(position.opened_at),
+            plan=position.plan,
+        )
     if collected.unknown:
         return Proposal(DecisionKind.ABSTAIN, "No entry is considered: " + " ".join(reason.message for reason in collected.unknown))
     return rules.propose_entry(candles=candles, strategy=strategy, parameters=parameters)
@@ -62,13 +72,25 @@ def _store(context: Context, collected: Collected, *, proposal: Proposal, verdic
     bot, candles = context.bot, collected.candles
     previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
     decision = Decision(
-        cycle=context.cycle, bot=bot, account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode, symbol=bot.symbol,
-        decision=proposal.decision.value, confidence=None, reason=proposal.reason, analyst=bot.analyst,
+        cycle=context.cycle,
+        bot=bot,
+        account_id=bot.account_id,
+        user_id=bot.user_id,
+        mode=bot.mode,
+        symbol=bot.symbol,
+        decision=proposal.decision.value,
+        confidence=None,
+        reason=proposal.reason,
+        analyst=bot.analyst,
         market_data=_market_data(collected, proposal=proposal),
         proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason},
-        verdict=_verdict_row(verdict), anchor_at=candles.first_opened_at, candle_count=len(candles), candles_hash=candles.hash_at(len(candles)),
-        previous_hash=previous, created_at=context.now,
-    )  # fmt: skip
+        verdict=_verdict_row(verdict),
+        anchor_at=candles.first_opened_at,
+        candle_count=len(candles),
+        candles_hash=candles.hash_at(len(candles)),
+        previous_hash=previous,
+        created_at=context.now,
+    )
     decision.hash = hash_of(decision)
     decision.save(force_insert=True)
     return decision
@@ -77,11 +99,20 @@ def _store(context: Context, collected: Collected, *, proposal: Proposal, verdic
 def hash_of(decision: Decision) -> str:
     """SHA-256 over the decision's content and the hash before it: any later change shows."""
     content: dict[str, Any] = {
-        "previous": decision.previous_hash, "bot": decision.bot_id, "symbol": decision.symbol, "decision": decision.decision,
-        "reason": decision.reason, "market_data": decision.market_data, "proposal": decision.proposal, "verdict": decision.verdict,
-        "analyst": decision.analyst, "anchor_at": None if decision.anchor_at is None else decision.anchor_at.isoformat(),
-        "candle_count": decision.candle_count, "candles_hash": decision.candles_hash, "created_at": decision.created_at.isoformat(),
-    }  # fmt: skip
+        "previous": decision.previous_hash,
+        "bot": decision.bot_id,
+        "symbol": decision.symbol,
+        "decision": decision.decision,
+        "reason": decision.reason,
+        "market_data": decision.market_data,
+        "proposal": decision.proposal,
+        "verdict": decision.verdict,
+        "analyst": decision.analyst,
+        "anchor_at": None if decision.anchor_at is None else decision.anchor_at.isoformat(),
+        "candle_count": decision.candle_count,
+        "candles_hash": decision.candles_hash,
+        "created_at": decision.created_at.isoformat(),
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -29,20 +29,26 @@ def outcome(collected: Collected, *, slot: datetime) -> Outcome:
     candles: Candles | None = collected.candles
     data = {
         "known_at": collected.known_at.isoformat(),
-        "candles": None if candles is None or not len(candles) else {
+        "candles": None
+        if candles is None or not len(candles)
+        else {
             "count": len(candles),
             "anchor_at": _iso(candles.first_opened_at),
             "last_opened_at": _iso(candles.last_opened_at),
             "known_at": _iso(candles.last_closed_at),
         },
         "price": None if collected.ticker is None else {"value": str(collected.ticker.price), "known_at": _iso(collected.ticker.known_at)},
-        "book": None if collected.book is None else {
-            "best_bid": str(collected.book.bids[0].price), "best_ask": str(collected.book.asks[0].price),
-            "is_assumed": collected.book.is_assumed, "known_at": _iso(collected.book.known_at),
+        "book": None
+        if collected.book is None
+        else {
+            "best_bid": str(collected.book.bids[0].price),
+            "best_ask": str(collected.book.asks[0].price),
+            "is_assumed": collected.book.is_assumed,
+            "known_at": _iso(collected.book.known_at),
         },
         "balances": {asset: str(free) for asset, free in collected.balances.items()},
         "slot": slot.isoformat(),
-    }  # fmt: skip
+    }
     has_candles = candles is not None and len(candles) > 0
     return Outcome(Action.CONTINUE if has_candles else Action.SKIP, collected.unknown, data)
 
@@ -57,8 +63,13 @@ def _candles(context: Context, unknown: list[Reason]) -> Candles | None:
     boundary = interval.open_of(context.cycle.slot)
     if candles.last_closed_at != boundary:
         told = "none is closed yet" if candles.last_closed_at is None else f"the newest closed at {candles.last_closed_at.isoformat()}"
-        unknown.append(Reason("no_new_candle", f"No {interval} candle closed at {boundary.isoformat()} ({told}): nothing was traded in it.",
-                              remedy="Nothing to do: the next traded candle decides."))  # fmt: skip
+        unknown.append(
+            Reason(
+                "no_new_candle",
+                f"No {interval} candle closed at {boundary.isoformat()} ({told}): nothing was traded in it.",
+                remedy="Nothing to do: the next traded candle decides.",
+            )
+        )
     return candles
 
 

@@ -32,8 +32,12 @@ def execute(context: Context, *, decision: Decision | None, exit_reason: str, co
 
 def _exit(context: Context, *, reason: str) -> tuple[Order, Outcome]:
     assert context.position is not None
-    order = orders.plan_exit(position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch)
-    return order, Outcome(Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk})
+    order = orders.plan_exit(
+        position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch
+    )
+    return order, Outcome(
+        Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk}
+    )
 
 
 def _enter(context: Context, *, decision: Decision, collected: Collected) -> tuple[Order | None, Outcome]:
@@ -47,10 +51,15 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
     fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
     profile = context.profile
     order = orders.plan_entry(
-        bot=context.bot, cycle=context.cycle, quote_amount=size.quote_amount, notional=size.quote_amount * (1 + fee_rate),
+        bot=context.bot,
+        cycle=context.cycle,
+        quote_amount=size.quote_amount,
+        notional=size.quote_amount * (1 + fee_rate),
         plan={**decision.proposal["plan"], "stop_fraction": str(profile.stop_fraction), "target_fraction": str(profile.target_fraction)},
-        now=context.now, valid_until=None, lease_epoch=context.lease_epoch,
-    )  # fmt: skip
+        now=context.now,
+        valid_until=None,
+        lease_epoch=context.lease_epoch,
+    )
     reason = Reason("entry_planned", f"Order {order.pk} buys {context.bot.symbol} for {size.quote_amount:f} {context.rules.quote}.")
     return order, Outcome(Action.CONTINUE, (reason,), {**data, "order": order.pk})
 
@@ -86,11 +95,20 @@ def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> t
     }
     limit = context.profile.slippage_limit * 100
     if found.expected_slippage_pct is None:
-        return (Reason("no_liquidity", f"The book of {book.symbol} cannot take {quote_amount:f}.", remedy="Lower the amount or wait."),), data
+        return (
+            Reason("no_liquidity", f"The book of {book.symbol} cannot take {quote_amount:f}.", remedy="Lower the amount or wait."),
+        ), data
     if found.expected_slippage_pct > limit:
         slip = f"{found.expected_slippage_pct:.3f} %"
-        return (Reason("slippage", f"Expected slippage {slip} is over the limit of {limit:.3f} %.", value=slip, limit=f"{limit:.3f} %",
-                       remedy="Lower the amount, or raise the limit in Risk profiles."),), data  # fmt: skip
+        return (
+            Reason(
+                "slippage",
+                f"Expected slippage {slip} is over the limit of {limit:.3f} %.",
+                value=slip,
+                limit=f"{limit:.3f} %",
+                remedy="Lower the amount, or raise the limit in Risk profiles.",
+            ),
+        ), data
     return (), data
 
 
@@ -101,5 +119,12 @@ def _unsellable(context: Context, *, book: OrderBook, quote_amount: Decimal) -> 
     stop = price * (1 - context.profile.stop_fraction)
     if sellable(amount=amount, price=stop, minimum_total=context.rules.minimum_total):
         return ()
-    return (Reason("unsellable_at_stop", f"At its stop this entry would be worth less than the minimum order of {context.rules.minimum_total:f}.",
-                   value=f"{amount * stop:.0f}", limit=f"{context.rules.minimum_total:f}", remedy="Raise the trade amount."),)  # fmt: skip
+    return (
+        Reason(
+            "unsellable_at_stop",
+            f"At its stop this entry would be worth less than the minimum order of {context.rules.minimum_total:f}.",
+            value=f"{amount * stop:.0f}",
+            limit=f"{context.rules.minimum_total:f}",
+            remedy="Raise the trade amount.",
+        ),
+    )

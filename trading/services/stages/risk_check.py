@@ -26,13 +26,27 @@ def check(context: Context) -> Outcome:
     price = _price(context)
     bot_state, account_state = _observe(context, price=price)
     level = risk_selectors.kill_level(
-        bot_id=context.bot.pk, account_id=context.bot.account_id, user_id=context.bot.user_id,
-        exchange=context.bot.account.exchange, symbol=context.bot.symbol,
-    )  # fmt: skip
+        bot_id=context.bot.pk,
+        account_id=context.bot.account_id,
+        user_id=context.bot.user_id,
+        exchange=context.bot.account.exchange,
+        symbol=context.bot.symbol,
+    )
     data = _data(context, price=price, bot_state=bot_state, level=level)
     if level >= KillLevel.FREEZE:
-        return Outcome(Action.STOP, (Reason("kill_switch", "The kill switch forbids every order.", value=str(level), limit="3",
-                                            remedy="Lower it in the admin once its cause is gone."),), data)  # fmt: skip
+        return Outcome(
+            Action.STOP,
+            (
+                Reason(
+                    "kill_switch",
+                    "The kill switch forbids every order.",
+                    value=str(level),
+                    limit="3",
+                    remedy="Lower it in the admin once its cause is gone.",
+                ),
+            ),
+            data,
+        )
     if context.position is not None:
         return _with_position(context, position=context.position, price=price, data=data)
     reasons = blocks(limits=_limits(context), use=_use(context, bot_state, account_state, level=level, price=price), now=context.now)
@@ -41,7 +55,9 @@ def check(context: Context) -> Outcome:
 
 def _with_position(context: Context, *, position: Position, price: Decimal | None, data: dict[str, object]) -> Outcome:
     if price is None:
-        return Outcome(Action.CONTINUE, (Reason("price_unknown", f"The price of {context.bot.symbol} is unknown; stop and target wait for it."),), data)
+        return Outcome(
+            Action.CONTINUE, (Reason("price_unknown", f"The price of {context.bot.symbol} is unknown; stop and target wait for it."),), data
+        )
     reason = exit_due(price=price, stop_price=position.stop_price, target_price=position.target_price)
     if reason is None:
         return Outcome(Action.CONTINUE, (), data)
@@ -56,8 +72,12 @@ def _observe(context: Context, *, price: Decimal | None) -> list[RiskState]:
     return risk.observe(
         owner=risk.Owner(account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode),
         observations=[
-            risk.Observation(bot_id=bot.pk, whose=f"Bot {bot.name}", equity=_bot_equity(context, price=price), limit_base=bot.allocation, **fractions),
-            risk.Observation(bot_id=None, whose=f"Account {bot.account.name}", equity=_account_equity(context, price=price), limit_base=None, **fractions),
+            risk.Observation(
+                bot_id=bot.pk, whose=f"Bot {bot.name}", equity=_bot_equity(context, price=price), limit_base=bot.allocation, **fractions
+            ),
+            risk.Observation(
+                bot_id=None, whose=f"Account {bot.account.name}", equity=_account_equity(context, price=price), limit_base=None, **fractions
+            ),
         ],
         now=context.now,
         zone=django_settings.RISK_TIMEZONE,
@@ -121,11 +141,20 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
 def _switches(context: Context) -> tuple[Reason, ...]:
     found = []
     if context.is_switchable and not context.settings.enabled:
-        found.append(Reason("bot_status", "The setting bot_status is off.", value="false", limit="true", remedy="Switch it on in Settings."))
+        found.append(
+            Reason("bot_status", "The setting bot_status is off.", value="false", limit="true", remedy="Switch it on in Settings.")
+        )
     if context.bot.mode != Mode.REPLAY and context.bot.symbol not in context.settings.target_symbols:
         symbols = ", ".join(context.settings.target_symbols)
-        found.append(Reason("target_symbols", f"{context.bot.symbol} is not among the target symbols.", value=context.bot.symbol, limit=symbols,
-                            remedy="Add it to target_symbols in Settings."))  # fmt: skip
+        found.append(
+            Reason(
+                "target_symbols",
+                f"{context.bot.symbol} is not among the target symbols.",
+                value=context.bot.symbol,
+                limit=symbols,
+                remedy="Add it to target_symbols in Settings.",
+            )
+        )
     return tuple(found)
 
 
