@@ -85,10 +85,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture
-def platform():
+@pytest.fixture(scope="module")
+def folder():
+    """One data folder for all: only the first start migrates."""
     folder = Path(tempfile.mkdtemp(prefix="dgbot-up.", dir="/tmp"))
     folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def platform(folder):
     platform = Platform(folder)
     yield platform
     if platform.run and platform.run.poll() is None:
@@ -96,7 +103,6 @@ def platform():
     for pid in platform.left_after(15):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_second_start_is_refused_and_sigterm_stops_all_in_order(platform):
@@ -120,6 +126,7 @@ def test_a_second_start_is_refused_and_sigterm_stops_all_in_order(platform):
 @pytest.mark.parametrize("reaper", ["", "1"], ids=["kernel", "reaper"])
 def test_after_kill_9_nothing_is_left_and_nothing_lost(platform, reaper):
     platform.start(**({"DGBOT_TEST_REAPER": "true"} if reaper else {})).wait_for("Logs")
+    platform.sql("DROP TABLE IF EXISTS kept")
     platform.sql("CREATE TABLE kept AS SELECT 7 AS number")
 
     platform.run.kill()
