@@ -11,6 +11,7 @@ from backtests.candles.gaps import count_missing, find_gaps
 from backtests.candles.importing import ImportReport, read_file
 from backtests.models import CandleSeries
 from dgbot.base.fields import ClockTimestamp
+from dgbot.core.clock import from_nanoseconds
 from dgbot.core.interval import Interval
 
 
@@ -59,8 +60,8 @@ def label(*, root: Path, exchange: str, symbol: str, interval: Interval, source_
         defaults={
             "path": str(archive.relative_path(exchange, symbol, interval)),
             "rows": len(candles),
-            "first_opened_at": candles.first_opened_at,
-            "last_opened_at": candles.last_opened_at,
+            "first_opened_at": from_nanoseconds(candles.open_time[0]),
+            "last_opened_at": from_nanoseconds(candles.open_time[-1]),
             "gap_count": len(gaps),
             "missing_count": count_missing(gaps),
             "content_sha256": archive.content_sha256(candles),
