@@ -4,7 +4,6 @@ import csv
 import gzip
 import zlib
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -101,7 +100,7 @@ def _read_csv(file: IO[bytes] | gzip.GzipFile, *, name: str) -> RawColumns:
         return RawColumns(name=name, form=form, time_column=time_column, columns=empty, row_word="line", first_row=2)
     try:
         table = pacsv.read_csv(
-            BytesIO(text),
+            pa.BufferReader(text),
             # One thread, so that a malformed line is named by its number.
             read_options=pacsv.ReadOptions(use_threads=False, skip_rows=1, column_names=[f"f{index}" for index in range(len(header))]),
             parse_options=pacsv.ParseOptions(ignore_empty_lines=False),

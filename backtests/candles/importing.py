@@ -93,7 +93,8 @@ def _told(problem: Problem, raw: RawColumns, times: NDArray[np.int64]) -> str:
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:
-    steps = np.diff(np.unique(times)).astype(np.int64)
+    steps = np.diff(np.sort(times))
+    steps = steps[steps > 0]
     if wanted is None:
         return _most_common(raw, steps)
     if len(steps) and not np.any(steps == wanted.nanoseconds):
