@@ -93,7 +93,7 @@ def _told(problem: Problem, raw: RawColumns, times: NDArray[np.int64]) -> str:
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:
-    steps = np.diff(np.sort(times))
+    steps = np.diff(np.sort(times)).astype(np.int64)
     steps = steps[steps > 0]
     if wanted is None:
         return _most_common(raw, steps)
