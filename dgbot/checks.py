@@ -7,8 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+OURS = "dgbot"  # `up` runs these alone
 
-@register(Tags.database)
+
+@register(Tags.database, OURS)
 def database_driver(**_: Any) -> list[CheckMessage]:
     """Psycopg 3 beside psycopg2 would be preferred by Django in silence."""
     if find_spec("psycopg") is None:
@@ -16,7 +18,7 @@ def database_driver(**_: Any) -> list[CheckMessage]:
     return [Error("psycopg 3 is installed, so Django would use it instead of psycopg2", hint="pip uninstall psycopg", id="dgbot.E001")]
 
 
-@register(Tags.security)
+@register(Tags.security, OURS)
 def live_trading_and_debug(**_: Any) -> list[CheckMessage]:
     """Debug pages show settings and local variables to whoever causes an error."""
     if not (settings.LIVE_TRADING and settings.DEBUG):
@@ -24,7 +26,7 @@ def live_trading_and_debug(**_: Any) -> list[CheckMessage]:
     return [Error("DGBOT_LIVE_TRADING and DGBOT_DEBUG are both true", hint="Set DGBOT_DEBUG=false.", id="dgbot.E002")]
 
 
-@register(Tags.security)
+@register(Tags.security, OURS)
 def secrets_behind_https(**_: Any) -> list[CheckMessage]:
     """A site that others reach should not depend on a key that was generated on this machine only."""
     if not settings.HTTPS or settings.ENV["DGBOT_SECRET_KEY"]:
@@ -33,7 +35,7 @@ def secrets_behind_https(**_: Any) -> list[CheckMessage]:
     return [Warning("DGBOT_HTTPS is true and DGBOT_SECRET_KEY is not set", hint=hint, id="dgbot.W001")]
 
 
-@register(Tags.security)
+@register(Tags.security, OURS)
 def hosts_and_address(**_: Any) -> list[CheckMessage]:
     """Listening to the network without a host name answers every visitor with 400."""
     if settings.ENV["DGBOT_HOST"] in ("127.0.0.1", "localhost", "::1") or settings.ENV["DGBOT_ALLOWED_HOSTS"]:
@@ -42,7 +44,7 @@ def hosts_and_address(**_: Any) -> list[CheckMessage]:
     return [Warning(f"DGBOT_HOST is {settings.ENV['DGBOT_HOST']} and DGBOT_ALLOWED_HOSTS is empty", hint=hint, id="dgbot.W002")]
 
 
-@register(Tags.files)
+@register(Tags.files, OURS)
 def data_folder(**_: Any) -> list[CheckMessage]:
     """Logs, archives and the generated key lie there."""
     folder = next(path for path in (settings.DATA_DIR, *settings.DATA_DIR.parents) if path.exists())
@@ -52,7 +54,7 @@ def data_folder(**_: Any) -> list[CheckMessage]:
     return [Error(f"the data folder {settings.DATA_DIR} cannot be written", hint=hint, id="dgbot.E003")]
 
 
-@register(Tags.database)
+@register(Tags.database, OURS)
 def two_servers_or_none(**_: Any) -> list[CheckMessage]:
     """A direct address without the pooled one is a mistake in .env."""
     if settings.ENV["DATABASE_URL"] or not settings.ENV["DATABASE_DIRECT_URL"]:

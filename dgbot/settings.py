@@ -18,6 +18,7 @@ DATA_DIR: Path = ENV["DGBOT_DATA_DIR"] or default_data_dir(BASE_DIR)
 PLACES = Places(DATA_DIR)
 PROCESS: str = ENV["DGBOT_PROCESS"]
 DEBUG: bool = ENV["DGBOT_DEBUG"]
+SHOWS_ADMIN = PROCESS == "web" or not (PROCESS or ENV["DGBOT_SUPERVISED"])  # the web process, and commands by hand
 
 # --- Ours ---
 LIVE_TRADING: bool = ENV["DGBOT_LIVE_TRADING"]  # the bot's mode is the other switch
@@ -70,7 +71,7 @@ INSTALLED_APPS = [
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     # The admin's pages are loaded where they are shown; the others keep its models, start faster and import less.
-    "django.contrib.admin" if PROCESS in ("", "web") else "django.contrib.admin.apps.SimpleAdminConfig",
+    "django.contrib.admin" if SHOWS_ADMIN else "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -309,6 +310,12 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
     "STYLES": ["monitoring.admin.style"],
+    "COLORS": {  # the blue of our pages
+        "primary": {
+            "50": "#eef4ff", "100": "#dbe7fe", "200": "#bfd4fe", "300": "#93b6fd", "400": "#7ba6ff", "500": "#4d82f5", "600": "#2463eb",
+            "700": "#2056d6", "800": "#1e47ad", "900": "#1e3f88", "950": "#172853",
+        },
+    },
     "DASHBOARD_CALLBACK": "monitoring.admin.home",
     "SIDEBAR": {"show_search": True, "show_all_applications": True, "navigation": "monitoring.admin.navigation"},
 }

@@ -208,6 +208,7 @@ def refuse_full_disk(folder: Path) -> None:
 def prepare(*, fresh_servers: bool) -> str:
     """Set Django up in this process, prepare the database and the files. Returns what the seeds said."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
+    os.environ["DGBOT_SUPERVISED"] = "true"  # without the admin's pages, which take seconds to import
     import django
 
     django.setup()
@@ -216,10 +217,24 @@ def prepare(*, fresh_servers: bool) -> str:
     from dgbot.base import warmups
 
     said = StringIO()
+    said.write(_run_checks())
     call_command("prepare", fresh_servers=fresh_servers, stdout=said)
     warmups.run()
     _collect_static()
     return said.getvalue()
+
+
+def _run_checks() -> str:
+    """Our own system checks. Raises BadInput at an error; returns the warnings."""
+    from django.core.checks import ERROR, run_checks
+
+    from dgbot.checks import OURS
+
+    found = run_checks(tags=[OURS])
+    errors = [f"{message.msg}: {message.hint}" for message in found if message.level >= ERROR]
+    if errors:
+        raise BadInput("; ".join(errors))
+    return "".join(f"Warning: {message.msg}. {message.hint}\n" for message in found)
 
 
 def _collect_static() -> None:
