@@ -81,7 +81,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {
             "items": [
-                {"title": _("Live dashboard"), "icon": "monitoring", "link": reverse_lazy("dashboard")},
+                {"title": _("Live dashboard"), "icon": "monitoring", "link": reverse_lazy("dashboard"), "active": lambda _request: False},
                 {"title": _("Home"), "icon": "home", "link": reverse_lazy("admin:index")},
             ]
         },

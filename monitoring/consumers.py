@@ -91,6 +91,8 @@ class DashboardConsumer(AsyncWebsocketConsumer):
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+        except OSError:
+            return  # the page left while something was being sent
         except Exception:
             logger.exception("user=%s dashboard closed: it could not be served", self.user.pk)
             await self.close(FAILED)

@@ -93,7 +93,7 @@ class Hub:
     def _become(self, cause: str) -> None:
         changed, self.cause = bool(cause) != bool(self.cause), cause
         if changed:
-            logger.warning("live updates are %s %s", "away:" if cause else "flowing", cause)
+            logger.log(logging.WARNING if cause else logging.INFO, "live updates %s", f"are away: {cause}" if cause else "flow")
             for listener in self._listeners():
                 listener.refresh()
 

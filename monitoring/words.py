@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from trading.models.bots import BotStatus
 from trading.models.cycles import CycleStatus, CycleTrigger, Stage, StageAction
@@ -10,7 +11,7 @@ from trading.models.decisions import DecisionKind
 
 WORDS: dict[str, Any] = {
     "stage": dict(Stage.choices),
-    "action": dict(StageAction.choices),
+    "action": {**dict(StageAction.choices), "stop": pgettext_lazy("stage", "stop")},
     "cycle": dict(CycleStatus.choices),
     "trigger": dict(CycleTrigger.choices),
     "bot": dict(BotStatus.choices),
@@ -55,10 +56,6 @@ WORDS: dict[str, Any] = {
         "confirm_start": _("{name} trades real money. Start it?"),
         "confirm_run": _("{name} trades real money. Run a cycle now?"),
         "failed": _("That did not work. Check the connection and try again."),
-        "stop": _("stop"),
-        "target": _("target"),
-        "entry_mark": _("entry"),
-        "exit_mark": _("exit"),
         "since_start": _("{change} since the first point shown"),
         "value": _("value {value}"),
         "limit": _("limit {limit}"),

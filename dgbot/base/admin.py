@@ -1,6 +1,7 @@
 """What every room's admin shares: whose rows are shown, facts that cannot be edited, badges, cheap paging."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.core.paginator import Paginator
 from django.db import connection, models
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from dgbot.base.fields import MoneyField
 from dgbot.core.money import plain
@@ -37,6 +39,14 @@ def _estimated_rows(table: str) -> int:
         return int((cursor.fetchone() or [0])[0])
 
 
+class PlainNumberInput(UnfoldAdminDecimalFieldWidget):
+    """Money without the zeros of its eighteen decimals."""
+
+    def format_value(self, value: Any) -> str | None:
+        """What the input shows."""
+        return plain(value) if isinstance(value, Decimal) else super().format_value(value)
+
+
 class HouseAdmin(ModelAdmin):
     """An admin that shows a user only what is the user's. `owner_path` leads to the owner where the model has no own rule."""
 
@@ -46,6 +56,7 @@ class HouseAdmin(ModelAdmin):
     list_fullwidth = True
     list_per_page = LIST_PAGE
     list_filter_submit = False
+    formfield_overrides = {MoneyField: {"widget": PlainNumberInput}}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows `request.user` may see."""

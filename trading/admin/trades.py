@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import mode_badge, number, profit, quantity, state_badge
@@ -117,12 +118,12 @@ class PositionAdmin(FactAdmin):
         """Mean price."""
         return number(money(position.entry_price, position.account.quote_currency))
 
-    @admin.display(description=_("stop"))
+    @admin.display(description=pgettext_lazy("price", "stop"))
     def stop(self, position: Position) -> SafeString:
         """Quote currency."""
         return number(money(position.stop_price, position.account.quote_currency))
 
-    @admin.display(description=_("target"))
+    @admin.display(description=pgettext_lazy("price", "target"))
     def target(self, position: Position) -> SafeString:
         """Quote currency."""
         return number(money(position.target_price, position.account.quote_currency))
