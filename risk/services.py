@@ -116,10 +116,13 @@ def _observe(*, owner: Owner, observation: Observation, recent: list[RiskState],
         state.start_equity = observation.equity
     week = [item.start_equity for item in recent if item.trading_day >= week_start(state.trading_day) and item.start_equity is not None]
     week_start_equity = week[-1] if week else state.start_equity
+    before = (state.equity, state.daily_pnl, state.weekly_pnl, state.safe_mode)
     state.equity = observation.equity
     state.daily_pnl, state.weekly_pnl = observation.equity - state.start_equity, observation.equity - week_start_equity
-    state.updated_at = now
     _trip(state, observation=observation, now=now)
+    if (state.equity, state.daily_pnl, state.weekly_pnl, state.safe_mode) == before:
+        return state
+    state.updated_at = now
     state.save(update_fields=["start_equity", "equity", "daily_pnl", "weekly_pnl", "safe_mode", "safe_mode_reason", "updated_at"])
     return state
 

@@ -8,19 +8,9 @@ The first rule that holds, in the order fake-out, weakening, time-out, is the re
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from backtests.strategies.base import Parameters, bounded
-
-
-class ExitReason(StrEnum):
-    """Why a strategy leaves. Stop and target fill inside a bar, the others at the open after the close that decided them."""
-
-    STOP = "stop"
-    TARGET = "target"
-    FAKEOUT = "fakeout"
-    WEAKENING = "weakening"
-    TIMEOUT = "timeout"
+from risk.domain.exits import ExitReason
 
 
 @dataclass(frozen=True)

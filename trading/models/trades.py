@@ -69,6 +69,8 @@ class Trade(models.Model):
             ),
             *bounded("trade", amount="signed"),
             models.CheckConstraint(condition=Q(total=F("price") * F("amount")), name="trade_total_is_price_times_amount"),
+            # Composite keys skip a row with a NULL among them: without its bot a trade could point at anybody's position.
+            models.CheckConstraint(condition=Q(position=None) | Q(bot__isnull=False), name="trade_position_names_its_bot"),
             models.CheckConstraint(condition=Q(side__in=["buy", "sell"]), name="trade_side_known"),
             models.CheckConstraint(condition=Q(status__in=TradeStatus.values), name="trade_status_known"),
         ]

@@ -51,7 +51,10 @@ class VenueOrder(models.Model):
         verbose_name = _("venue order")
         verbose_name_plural = _("venue orders")
         # An exchange refuses a client id it has seen, whatever became of that order.
-        constraints = [models.UniqueConstraint(fields=["account_key", "client_id"], name="venue_order_client_id_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["account_key", "client_id"], name="venue_order_client_id_once"),
+            *bounded("venue_order", amount="positive", quote_amount="positive", price="positive", filled_amount="not_negative"),
+        ]
 
     def __str__(self) -> str:
         return self.exchange_order_id
@@ -73,6 +76,7 @@ class VenueFill(models.Model):
         db_table = "venue_fills"
         verbose_name = _("venue fill")
         verbose_name_plural = _("venue fills")
+        constraints = bounded("venue_fill", price="positive", amount="positive", fee="signed")
         # The order's fills are read with it, and an account's since a time.
         indexes = [
             models.Index(fields=["exchange_order_id"], name="venue_fills_order"),

@@ -57,11 +57,12 @@ def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigge
     slot: the planned instant, market time. Call it again after a crash with the same arguments: it goes on.
     """
     name = f"bot:{bot_id}"
-    epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S)
-    if epoch is None:
-        return None
-    try:
+    with transaction.atomic():  # lease and slot in one commit
+        epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S)
+        if epoch is None:
+            return None
         context = _begin(bot_id=bot_id, slot=slot, venue=venue, trigger=trigger, epoch=epoch)
+    try:
         return None if context is None else _walk(context)
     finally:
         if venue.mode is not Mode.REPLAY:  # a replay keeps its bot to the end

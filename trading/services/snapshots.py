@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.money import plain
@@ -22,20 +22,24 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
     entry_prices = {position.symbol: position.entry_price for position in Position.objects.open().filter(account=account)}
     holdings, value, cause = _valued(balances, quote=account.quote_currency, venue=venue, entry_prices=entry_prices)
     in_krw, in_usd = (value, None) if account.quote_currency == "KRW" else (None, value)
-    snapshot, is_new = PortfolioSnapshot.objects.get_or_create(
+    snapshot = PortfolioSnapshot(
         account=account,
+        user_id=account.user_id,
+        mode=account.mode,
+        total_value_krw=in_krw,
+        total_value_usd=in_usd,
+        positions=holdings,
+        cause="; ".join(part for part in (cause, NO_RATE) if part),
         created_at=now,
-        defaults={
-            "user_id": account.user_id,
-            "mode": account.mode,
-            "total_value_krw": in_krw,
-            "total_value_usd": in_usd,
-            "positions": holdings,
-            "cause": "; ".join(part for part in (cause, NO_RATE) if part),
-        },
     )
-    if is_new:
-        transaction.on_commit(lambda: snapshot_taken.send_robust(sender=PortfolioSnapshot, pk=snapshot.pk))
+    try:
+        with transaction.atomic():
+            snapshot.save(force_insert=True)
+            transaction.on_commit(lambda: snapshot_taken.send_robust(sender=PortfolioSnapshot, pk=snapshot.pk))
+    except IntegrityError as error:
+        if "snapshot_once_per_instant" not in str(error):
+            raise
+        return PortfolioSnapshot.objects.get(account=account, created_at=now)
     return snapshot
 
 

@@ -9,7 +9,7 @@ from dgbot.core.types import Mode, TradingRules
 from risk.models import RiskProfile
 from trading.domain.config import RISK_LEVELS, Settings
 from trading.exchanges.venue import Venue
-from trading.models import Bot, Cycle, Position
+from trading.models import AccountBalance, Bot, Cycle, Position
 
 
 @dataclass
@@ -29,6 +29,11 @@ class Context:
     def rules(self) -> TradingRules:
         """The market's grid and minimum at this time."""
         return self.venue.exchange.trading_rules(self.bot.symbol, at=self.now)
+
+    @cached_property
+    def balances(self) -> dict[str, AccountBalance]:
+        """What the gateway wrote about the account, by asset; empty until it has."""
+        return {balance.asset: balance for balance in AccountBalance.objects.filter(account_id=self.bot.account_id)}
 
     @property
     def allocation(self) -> Decimal | None:

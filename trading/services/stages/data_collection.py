@@ -10,7 +10,6 @@ from dgbot.core.types import OrderBook, Ticker
 from risk.domain.reasons import Reason
 from trading.domain.liquidity import is_usable
 from trading.domain.stages import Action, Collected, Outcome
-from trading.models import AccountBalance
 from trading.services.stages.context import Context
 
 
@@ -94,7 +93,7 @@ def _book(context: Context, unknown: list[Reason]) -> OrderBook | None:
 
 
 def _balances(context: Context, unknown: list[Reason]) -> dict[str, Decimal]:
-    balances = dict(AccountBalance.objects.filter(account_id=context.bot.account_id).values_list("asset", "free"))
+    balances = {asset: balance.free for asset, balance in context.balances.items()}
     if context.rules.quote not in balances:
         unknown.append(Reason("balance_unknown", f"The balance in {context.rules.quote} is unknown; the gateway has not told it yet."))
     return balances

@@ -17,7 +17,7 @@ from risk.domain.exits import exit_due
 from risk.domain.reasons import Reason
 from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
-from trading.models import AccountBalance, Order, Position
+from trading.models import Order, Position
 from trading.services.stages.context import Context
 
 
@@ -98,7 +98,7 @@ def _bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
 def _account_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
     """All balances in quote currency; None when one of them cannot be valued."""
     total: Decimal | None = None
-    for balance in AccountBalance.objects.filter(account_id=context.bot.account_id):
+    for balance in context.balances.values():
         amount = balance.free + balance.locked
         value = amount if balance.asset == context.rules.quote else _value(context, asset=balance.asset, amount=amount, price=price)
         if value is None:
