@@ -6,9 +6,10 @@ the results, to the bit. Raises ValueError for anything else: TA-Lib would go on
 """
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
-import talib
 from numpy.typing import NDArray
 
 Column = NDArray[np.float64]
@@ -18,7 +19,7 @@ WILDER_BARS = 14  # Wilder's own length for RSI, ATR and ADX
 
 def sma(values: Column, bars: int) -> Column:
     """Mean of the `bars` bars up to t. Unknown for the first bars − 1."""
-    return _known_part(values, lambda known: talib.SMA(known, timeperiod=bars), needed=bars)
+    return _known_part(values, lambda known: _talib().SMA(known, timeperiod=bars), needed=bars)
 
 
 def bollinger_bands(close: Column, *, bars: int = 20, deviations: float = 2.0) -> tuple[Column, Column, Column]:
@@ -26,7 +27,7 @@ def bollinger_bands(close: Column, *, bars: int = 20, deviations: float = 2.0) -
     known = _checked(close)
     if len(known) < bars:
         return _unknown(close), _unknown(close), _unknown(close)
-    upper, middle, lower = talib.BBANDS(known, timeperiod=bars, nbdevup=deviations, nbdevdn=deviations)
+    upper, middle, lower = _talib().BBANDS(known, timeperiod=bars, nbdevup=deviations, nbdevdn=deviations)
     return upper, middle, lower
 
 
@@ -41,7 +42,7 @@ def atr14(high: Column, low: Column, close: Column) -> Column:
     high, low, close = _checked_together(high, low, close)
     if len(close) <= WILDER_BARS:
         return _unknown(close)
-    return talib.ATR(high, low, close, timeperiod=WILDER_BARS)
+    return _talib().ATR(high, low, close, timeperiod=WILDER_BARS)
 
 
 def rsi14(close: Column) -> Column:
@@ -49,7 +50,7 @@ def rsi14(close: Column) -> Column:
     known = _checked(close)
     if len(known) <= WILDER_BARS:
         return _unknown(close)
-    strength = talib.RSI(known, timeperiod=WILDER_BARS)
+    strength = _talib().RSI(known, timeperiod=WILDER_BARS)
     strength[: _first_true(known[1:] != known[:-1]) + 1] = np.nan
     return strength
 
@@ -64,23 +65,31 @@ def adx14(high: Column, low: Column, close: Column) -> Column:
     start = _first_true((np.maximum(up, down) > 0) & (up != down))
     strength = _unknown(close)
     if len(close) - start >= 2 * WILDER_BARS:
-        strength[start:] = talib.ADX(high[start:], low[start:], close[start:], timeperiod=WILDER_BARS)
+        strength[start:] = _talib().ADX(high[start:], low[start:], close[start:], timeperiod=WILDER_BARS)
     return strength
 
 
 def max_before(values: Column, bars: int) -> Column:
     """The largest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: talib.MAX(known, timeperiod=bars), needed=bars))
+    return _before(_known_part(values, lambda known: _talib().MAX(known, timeperiod=bars), needed=bars))
 
 
 def min_before(values: Column, bars: int) -> Column:
     """The smallest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: talib.MIN(known, timeperiod=bars), needed=bars))
+    return _before(_known_part(values, lambda known: _talib().MIN(known, timeperiod=bars), needed=bars))
 
 
 def mean_before(values: Column, bars: int) -> Column:
     """The mean of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
     return _before(sma(values, bars))
+
+
+@cache
+def _talib() -> Any:
+    """TA-Lib, imported when first needed: it pulls in pandas, a second that web and most commands need not spend."""
+    import talib
+
+    return talib
 
 
 def _known_part(values: Column, indicator: Callable[[Column], Column], *, needed: int) -> Column:
