@@ -38,8 +38,9 @@ def protect_long(
 ) -> Protection:
     """The nearer of profile and strategy stop, the nearer of the two targets, each rounded to the tick toward the entry.
 
+    Neither ever reaches the entry, however coarse the tick: a position must not end at the price that opened it.
     entry_price, distances, tick: quote currency. Fractions: 0.05 is 5 %. A distance that is None leaves the fraction alone.
-    A strategy stop at or below zero can never act and is left out. Raises ValueError when nothing positive remains.
+    A stop at or below zero becomes the lowest price there is. Raises ValueError when no tick lies below the entry.
     """
     stops = [entry_price * (1 - stop_fraction)]
     targets = [entry_price * (1 + target_fraction)]
@@ -47,9 +48,11 @@ def protect_long(
         stops.append(entry_price - stop_distance)
     if target_distance is not None:
         targets.append(entry_price + target_distance)
-    stop, target = round_up(max(stops), step=tick), round_down(min(targets), step=tick)
-    if stop <= 0 or target <= 0:
-        raise ValueError(f"a stop at {stop} and a target at {target} cannot protect an entry at {entry_price}")
+    below, above = round_up(entry_price, step=tick) - tick, round_down(entry_price, step=tick) + tick
+    if below < tick:
+        raise ValueError(f"no stop fits between zero and an entry at {entry_price} in steps of {tick}")
+    stop = max(min(round_up(max(stops), step=tick), below), tick)
+    target = max(round_down(min(targets), step=tick), above)
     return Protection(stop_price=stop, target_price=target)
 
 

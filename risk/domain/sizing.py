@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from dgbot.core.money import round_down
+from dgbot.core.money import EXACT, round_down
 from risk.domain.reasons import Reason
 
 
@@ -22,12 +22,16 @@ def size_fixed(
     """The wanted amount, at most each named cap, and at most what the free cash pays for with the fee on top.
 
     All in quote currency; fee_rate is a fraction; step: the quote currency's grain. Below minimum_total there is no trade.
-    Raises ValueError for a step that is not positive.
+    Raises ValueError for a step that is not positive and for a number that is not finite.
     """
-    limits = {"trade amount": wanted, **caps, "free cash after fees": free_cash / (1 + fee_rate)}
+    for what, value in {"trade amount": wanted, **caps, "free cash": free_cash, "fee rate": fee_rate, "minimum": minimum_total}.items():
+        if not value.is_finite():
+            raise ValueError(f"{what} must be finite, was {value}")
+    # Divided exactly: 28 digits would round up what lacks the last one.
+    limits = {"trade amount": wanted, **caps, "free cash after fees": EXACT.divide(free_cash, 1 + fee_rate)}
     name, smallest = min(limits.items(), key=lambda item: item[1])
     amount = round_down(max(smallest, Decimal(0)), step=step)
-    if amount >= minimum_total:
+    if amount > 0 and amount >= minimum_total:
         return Size(quote_amount=amount)
     return Size(
         quote_amount=Decimal(0),

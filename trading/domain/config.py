@@ -56,7 +56,7 @@ def _check_amount(value: object) -> None:
 
 
 def _check_level(value: object) -> None:
-    if value not in RISK_LEVELS:
+    if not isinstance(value, str) or value not in RISK_LEVELS:
         raise ValueError(f"level must be one of {', '.join(RISK_LEVELS)}; was {value!r}")
 
 

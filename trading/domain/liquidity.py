@@ -30,7 +30,7 @@ def measure(*, book: OrderBook, side: Side, amount: Decimal | None = None, quote
         raise ValueError("give either amount or quote_amount")
     levels = book.asks if side is Side.BUY else book.bids
     taken, base, quote = _walk(levels, amount=amount, quote_amount=quote_amount)
-    if base is None or quote is None or not base:
+    if base is None or quote is None or base <= 0:
         return Liquidity(None, None, liquidity_available=False, required_levels=taken, warning="The book cannot fill this order.")
     average, best = quote / base, levels[0].price
     slippage = abs(average - best) / best
@@ -45,12 +45,13 @@ def measure(*, book: OrderBook, side: Side, amount: Decimal | None = None, quote
 
 def is_usable(book: OrderBook) -> bool:
     """Whether both sides exist, hold something and do not cross."""
-    return bool(
-        book.bids
-        and book.asks
-        and all(level.price > 0 and level.amount > 0 for level in (*book.bids, *book.asks))
-        and book.bids[0].price < book.asks[0].price
-    )
+    if not book.bids or not book.asks or not all(_is_possible(level) for level in (*book.bids, *book.asks)):
+        return False
+    return book.bids[0].price < book.asks[0].price
+
+
+def _is_possible(level: Level) -> bool:
+    return all(number.is_finite() and number > 0 for number in (level.price, level.amount))
 
 
 def _walk(levels: Sequence[Level], *, amount: Decimal | None, quote_amount: Decimal | None) -> tuple[int, Decimal | None, Decimal | None]:

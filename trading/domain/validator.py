@@ -1,5 +1,6 @@
 """Trust but verify: rules every entry must pass, whoever proposed it. A missing value blocks; an exit is never judged."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +32,7 @@ def judge_buy(*, rsi: float | None, thresholds: Thresholds) -> Verdict:
 
 
 def _overbought(*, rsi: float | None, limit: Decimal) -> Reason | None:
-    if rsi is None:
+    if rsi is None or math.isnan(rsi):
         return Reason("rsi_unknown", "RSI14 is unknown, so the buy cannot be judged.", remedy="Wait for more candles.")
     if rsi > limit:
         return Reason(
