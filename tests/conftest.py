@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 
+from dgbot.local.paths import Places
+
 AREAS = ("unit", "properties", "contracts", "faults", "replay", "browser", "api_fuzz", "soak")
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(servers: Places) -> None:
+    """pytest-django asks for this before the first test with a database: by then the servers run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

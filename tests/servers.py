@@ -46,8 +46,3 @@ def servers() -> Iterator[Places]:
         return
     with Servers(PLACES, names=WANTED, throwaway=True):
         yield PLACES
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(servers: Places) -> None:
-    """pytest-django asks for this before the first test with a database: by then the servers run."""

@@ -61,7 +61,10 @@ def take_snapshots() -> None:
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
     venue = _venue(bot_id)
     for slot in slots:
-        ran = cycles.run(bot_id=bot_id, slot=datetime.fromisoformat(slot), venue=venue, trigger=trigger)
+        instant = datetime.fromisoformat(slot)
+        ran = cycles.run(bot_id=bot_id, slot=instant, venue=venue, trigger=trigger)
+        if ran is None and not cycles.is_over(bot_id=bot_id, slot=instant):
+            return  # somebody is at work on this slot; later ones must not overtake it, the next tick hands them out again
         if ran is not None and ran.order_pk is not None:
             doorbell.ring()
 

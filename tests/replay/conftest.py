@@ -13,8 +13,8 @@ from django.db import connection, connections
 
 from backtests.candles.importing import read_file
 from risk.seeds import create_profiles
-from trading.selectors.replays import Summary, summarise
 from trading.seeds import create_settings
+from trading.selectors.replays import Summary, summarise
 from trading.services import replaying
 
 CASH = Decimal(1_000_000)

@@ -86,6 +86,7 @@ class BotAdmin(HouseAdmin):
     list_filter = ("status", "mode", "is_hidden", "strategy")
     list_select_related = ("account", "user")
     search_fields = ("name", "symbol__startswith")
+    ordering = ("name", "id")
     actions = ("start_selected", "stop_selected", "run_selected")
     actions_detail = ("start_bot", "stop_bot", "run_bot")
     autocomplete_fields = ("account",)

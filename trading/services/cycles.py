@@ -69,6 +69,11 @@ def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigge
             leases.release(name=name)
 
 
+def is_over(*, bot_id: int, slot: datetime) -> bool:
+    """Whether this slot has been run, failed or missed."""
+    return Cycle.objects.filter(bot_id=bot_id, slot=slot).exclude(status=CycleStatus.RUNNING).exists()
+
+
 def validity(period: timedelta) -> timedelta:
     """How late a cycle may start: ten minutes or a sixth of the period, whichever is less, but no less than the grace."""
     return max(GRACE, min(LONGEST_VALIDITY, period / 6))

@@ -1,0 +1,143 @@
+"""SIGKILL in the middle of a cycle: afterwards no slot has two cycles, no order is doubled, and the bot goes on.
+
+The middle is made certain by a lock: a test holds a table the victim is about to write, waits until it is stuck, and kills.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from dgbot.local.paths import Places
+from tests.faults.platform import Platform
+
+pytestmark = pytest.mark.timeout(300)
+
+SHORT_WAITS = {
+    "DGBOT_CYCLE_LEASE_S": "4",
+    "DGBOT_LEASE_S": "4",
+    "DGBOT_SUBMIT_TIMEOUT_S": "1",
+    "DGBOT_SIMULATED_FAST_SLOTS": "100000",
+}
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def trading(platform: Platform) -> Platform:
+    """The platform, its demo bot at work."""
+    platform.start(**SHORT_WAITS).wait_for("Logs")
+    wait_until(lambda: cycles(platform) >= 1, "the first cycle")
+    return platform
+
+
+@pytest.mark.parametrize(
+    ("victim", "table"),
+    [
+        ("worker", "ai_decisions"),
+        ("worker", "stage_results"),
+        ("gateway", "trades"),
+        ("database", "ai_decisions"),
+        ("supervisor", "ai_decisions"),
+    ],
+)
+def test_a_kill_in_mid_work_changes_nothing_but_time(trading: Platform, victim: str, table: str) -> None:
+    with stuck_at(trading, table, until_order=victim == "gateway"):
+        before = cycles(trading)
+        kill(trading, victim)
+    if victim in ("database", "supervisor"):
+        trading.run.wait(90)
+        assert trading.left_after(20) == {}
+        trading.start(**SHORT_WAITS).wait_for("Logs")
+
+    wait_until(lambda: cycles(trading) > before + 3, "cycles after the kill")
+
+    assert one(trading, "SELECT is_running, status FROM bots") == (True, "running")
+    assert_nothing_doubled(trading)
+    wait_until(lambda: one(trading, "SELECT count(*) FROM orders WHERE status IN ('submitting', 'unknown')") == (0,), "settled orders")
+    assert_books_balance(trading)
+    trading.run.send_signal(signal.SIGTERM)
+    assert trading.end()[0] == 0
+
+
+def assert_nothing_doubled(platform: Platform) -> None:
+    """The rules of the house, asked of the rows themselves."""
+    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM cycles GROUP BY bot_id, slot HAVING count(*) > 1) AS twice") == (0,)
+    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM ai_decisions GROUP BY cycle_id HAVING count(*) > 1) AS twice") == (0,)
+    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY bot_id, decision_key HAVING count(*) > 1) AS twice") == (0,)
+    at_the_exchange = "SELECT count(*) FROM (SELECT 1 FROM venue_orders GROUP BY account_key, client_id HAVING count(*) > 1) AS twice"
+    assert one(platform, at_the_exchange) == (0,)
+    gaps = (
+        "SELECT count(*) FROM (SELECT slot - lag(slot) OVER (ORDER BY slot) AS step FROM cycles) AS steps WHERE step <> interval '1 hour'"
+    )
+    assert one(platform, gaps) == (0,), "a slot was left out"
+    unfinished = "SELECT count(*) FROM cycles c WHERE status = 'done' AND (SELECT count(*) FROM stage_results WHERE cycle_id = c.id) <> 4"
+    assert one(platform, unfinished) == (0,)
+
+
+def assert_books_balance(platform: Platform) -> None:
+    """What the exchange holds is what our trades say, to the last digit."""
+    fills = "SELECT count(*) FROM venue_fills f FULL JOIN trades t ON t.trade_id = f.exchange_trade_id WHERE t.id IS NULL OR f.id IS NULL"
+    assert one(platform, fills) == (0,)
+    ours = "SELECT coalesce(sum(CASE side WHEN 'buy' THEN amount ELSE -amount END), 0) FROM trades"
+    theirs = "SELECT coalesce(sum(free), 0) FROM venue_accounts WHERE asset = 'BTC'"
+    assert one(platform, ours) == one(platform, theirs)
+
+
+@contextlib.contextmanager
+def stuck_at(platform: Platform, table: str, *, until_order: bool) -> Iterator[None]:
+    """Hold `table` until somebody waits for it; the block runs while he does."""
+    blocker = connect(platform)
+    with contextlib.closing(blocker), blocker.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        waiting = f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted"
+        wait_until(lambda: one(platform, waiting) != (0,), f"somebody to wait for {table}", seconds=240 if until_order else PATIENCE_S)
+        yield
+
+
+def kill(platform: Platform, victim: str) -> None:
+    """SIGKILL the victim; the worker with its pool, as a power cut would."""
+    if victim == "supervisor":
+        os.kill(platform.run.pid, signal.SIGKILL)
+        return
+    if victim == "database":
+        os.kill(int((platform.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+        return
+    words = {"worker": " worker ", "gateway": "run_gateway"}[victim]
+    for pid, line in platform.processes().items():
+        if words in f"{line} ":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def cycles(platform: Platform) -> int:
+    """Cycles that are done."""
+    return int(one(platform, "SELECT count(*) FROM cycles WHERE status = 'done'")[0])
+
+
+def one(platform: Platform, query: str) -> tuple[Any, ...]:
+    """The first row of a query."""
+    row = platform.sql(query)
+    assert row is not None
+    return row
+
+
+def connect(platform: Platform) -> Any:
+    """A session of its own."""
+    return psycopg2.connect(host=str(Places(Path(platform.folder)).run), user="dgbot", dbname="dgbot")
+
+
+def wait_until(holds: Any, what: str, *, seconds: float = PATIENCE_S) -> None:
+    """Ask again and again; a database that is away just now is no answer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psycopg2.Error):
+            if holds():
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
