@@ -6,8 +6,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from trading import doorbell
-from trading.exchanges.venue import Venue
-from trading.models import Bot, ExchangeAccount
+from trading.models import ExchangeAccount
 from trading.models.cycles import CycleTrigger
 from trading.services import cycles, dispatch, snapshots
 from trading.services.dispatch import Due
@@ -22,9 +21,12 @@ def run_cycle(bot_id: int, slot: str, trigger: str = CycleTrigger.SCHEDULE) -> N
 
 @shared_task
 def run_cycles(bot_id: int, slots: list[str]) -> None:
-    """Run several slots of one simulated bot, one after the other, and tidy up behind it."""
+    """Run several slots of one simulated bot, one after the other, value its account, and tidy up behind it."""
     _run(bot_id=bot_id, slots=slots, trigger=CycleTrigger.SCHEDULE)
-    dispatch.move_anchor(bot_id=bot_id, venue=_venue(bot_id))
+    account = _account(bot_id)
+    venue = venue_for(account)
+    snapshots.take(account=account, venue=venue, now=venue.clock.now())  # simulated hours pass faster than the hourly job
+    dispatch.move_anchor(bot_id=bot_id, venue=venue)
     dispatch.tidy_simulated(bot_id=bot_id)
 
 
@@ -59,7 +61,7 @@ def take_snapshots() -> None:
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
-    venue = _venue(bot_id)
+    venue = venue_for(_account(bot_id))
     for slot in slots:
         instant = datetime.fromisoformat(slot)
         ran = cycles.run(bot_id=bot_id, slot=instant, venue=venue, trigger=trigger)
@@ -69,8 +71,8 @@ def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
             doorbell.ring()
 
 
-def _venue(bot_id: int) -> Venue:
-    return venue_for(Bot.objects.select_related("account__simulated_market").get(pk=bot_id).account)
+def _account(bot_id: int) -> ExchangeAccount:
+    return ExchangeAccount.objects.select_related("simulated_market").get(bots=bot_id)
 
 
 def _queue(due: Due) -> None:

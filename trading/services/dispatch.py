@@ -11,11 +11,12 @@ from dgbot.base.machine import machine_now
 from dgbot.core.interval import Interval
 from dgbot.core.types import Mode
 from trading.exchanges.venue import Venue
-from trading.models import Bot, BotStatus, Cycle, CycleStatus, SimulatedMarket
+from trading.models import Bot, BotStatus, Cycle, CycleStatus, PortfolioSnapshot, SimulatedMarket
 from trading.services import cycles, simulated_clock, slots
 
 SLOW_SPEED = Decimal(60)  # after the fast slots: one market hour a minute
 KEPT_IDLE_CYCLES = 2000
+KEPT_SNAPSHOTS = 5000
 ANCHOR_EVERY = 1000  # slots; the candles' start moves on by as many candles
 
 
@@ -48,7 +49,8 @@ def simulated() -> list[Due]:
     """Tick the simulated clocks and hand every running simulated bot its closed hours since its last cycle."""
     due = []
     for market in SimulatedMarket.objects.all():
-        now = simulated_clock.checkpoint(market_pk=market.pk, speed=_speed(market))
+        now = simulated_clock.checkpoint(market_pk=market.pk)
+        _slow_down(market, now=now)
         for bot in Bot.objects.filter(account__simulated_market=market, is_running=True, status=BotStatus.RUNNING):
             wanted = slots.simulated(bot, now=now, origin=market.origin)
             if wanted:
@@ -70,7 +72,9 @@ def unfinished() -> list[Due]:
 
 def tidy_simulated(*, bot_id: int) -> int:
     """Clear a simulated bot's old cycles that led to no order, and move its candles' start along. Returns cycles deleted."""
-    bot = Bot.objects.select_related("account__simulated_market").get(pk=bot_id, mode=Mode.SIMULATED.value)
+    bot = Bot.objects.get(pk=bot_id, mode=Mode.SIMULATED.value)
+    snapshots = PortfolioSnapshot.objects.filter(account=bot.account_id)
+    snapshots.filter(pk__in=snapshots.order_by("-created_at").values("pk")[KEPT_SNAPSHOTS:]).delete()
     newest = Cycle.objects.filter(bot=bot).order_by("-slot")
     kept_since = newest.values_list("slot", flat=True)[KEPT_IDLE_CYCLES : KEPT_IDLE_CYCLES + 1].first()
     if kept_since is None:
@@ -93,7 +97,8 @@ def move_anchor(*, bot_id: int, venue: Venue) -> None:
         Bot.objects.filter(pk=bot.pk).update(anchor_at=anchor_at)
 
 
-def _speed(market: SimulatedMarket) -> Decimal | None:
-    """Slow the market down once every one of its first hours has had time to be watched; None leaves the speed alone."""
-    is_fast = market.speed > SLOW_SPEED
-    return SLOW_SPEED if is_fast and market.elapsed >= timedelta(hours=settings.SIMULATED_FAST_SLOTS) else None
+def _slow_down(market: SimulatedMarket, *, now: datetime) -> None:
+    """The first hours pass fast, to be watched; then, once, the market slows down. An operator's later edit holds."""
+    first_hours = timedelta(hours=settings.SIMULATED_FAST_SLOTS)
+    if market.elapsed < first_hours <= now - market.origin and market.speed > SLOW_SPEED:
+        SimulatedMarket.objects.filter(pk=market.pk).update(speed=SLOW_SPEED)

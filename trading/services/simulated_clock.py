@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.db import connection
 
@@ -16,8 +15,7 @@ READ = f"SELECT origin + elapsed + {SINCE} FROM simulated_markets WHERE id = %(p
 CHECKPOINT = f"""
 UPDATE simulated_markets SET
     elapsed = elapsed + {SINCE},
-    checkpoint_at = clock_timestamp(),
-    speed = coalesce(%(speed)s, speed)
+    checkpoint_at = clock_timestamp()
 WHERE id = %(pk)s RETURNING origin + elapsed
 """  # noqa: S608 - constants only
 
@@ -33,14 +31,14 @@ class SimulatedClock:
         return _one(READ, pk=self.market_pk)
 
 
-def checkpoint(*, market_pk: int, speed: Decimal | None = None) -> datetime:
-    """Fold the time since the last checkpoint into the row and go on, at another speed if one is given."""
-    return _one(CHECKPOINT, pk=market_pk, speed=speed)
+def checkpoint(*, market_pk: int) -> datetime:
+    """Fold the time since the last checkpoint into the row and go on from there."""
+    return _one(CHECKPOINT, pk=market_pk)
 
 
-def _one(sql: str, *, pk: int, speed: Decimal | None = None) -> datetime:
+def _one(sql: str, *, pk: int) -> datetime:
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"pk": pk, "longest": LONGEST_STEP_S, "speed": speed})
+        cursor.execute(sql, {"pk": pk, "longest": LONGEST_STEP_S})
         row = cursor.fetchone()
     if row is None:
         raise LookupError(f"there is no simulated market {pk}")
