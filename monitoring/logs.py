@@ -18,7 +18,8 @@ MESSAGE_LIMIT, TRACE_LIMIT = 4000, 8000  # characters
 SHORTEST_SECRET = 6
 IDS = re.compile(r"\b(order|bot|cycle|account|user|decision|position|trade|exchange|symbol|slot)=(\S+)")
 PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
-NAMES_OF_SECRETS = "authorization|bearer|token|secret|password|api[_-]?key|access[_-]?key"
+BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
+NAMES_OF_SECRETS = "authorization|token|secret|password|api[_-]?key|access[_-]?key"
 NAMED_SECRET = re.compile(rf"(?i)\b({NAMES_OF_SECRETS})\b(\s*[=:]\s*|\s+)['\"]?[^\s'\",}}]{{6,}}")
 LEVELS = ((logging.CRITICAL, LogLevel.CRITICAL), (logging.ERROR, LogLevel.ERROR), (logging.WARNING, LogLevel.WARNING))
 
@@ -79,7 +80,7 @@ def redact(text: str) -> str:
     for secret in _secrets():
         text = text.replace(secret, MASK)
     text = PASSWORD_IN_URL.sub(rf"\1{MASK}@", text)
-    return NAMED_SECRET.sub(rf"\1\2{MASK}", text)
+    return NAMED_SECRET.sub(rf"\1\2{MASK}", BEARER.sub(rf"\1 {MASK}", text))
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

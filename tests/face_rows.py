@@ -98,7 +98,9 @@ def trade(of: Bot, *, at: datetime = T0, side: str = "buy", price: str = "100000
     )
 
 
-def snapshot(of: ExchangeAccount, *, at: datetime = T0, value: str | None = "1000000", positions: dict[str, Any] | None = None, cause: str = "") -> Any:
+def snapshot(
+    of: ExchangeAccount, *, at: datetime = T0, value: str | None = "1000000", positions: dict[str, Any] | None = None, cause: str = ""
+) -> PortfolioSnapshot:
     """What the account was worth; unknown with a cause when `value` is None."""
     worth = None if value is None else D(value)
     why = cause or "KRW-USD rate unknown"

@@ -1,6 +1,6 @@
 """What every room's admin shares: whose rows are shown, facts that cannot be edited, badges, cheap paging."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -56,7 +56,7 @@ class HouseAdmin(ModelAdmin):
     list_fullwidth = True
     list_per_page = LIST_PAGE
     list_filter_submit = False
-    formfield_overrides = {MoneyField: {"widget": PlainNumberInput}}
+    formfield_overrides: Mapping[type[models.Field[Any, Any]], Mapping[str, Any]] = {MoneyField: {"widget": PlainNumberInput}}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows `request.user` may see."""
