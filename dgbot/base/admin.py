@@ -56,7 +56,7 @@ class HouseAdmin(ModelAdmin):
     list_fullwidth = True
     list_per_page = LIST_PAGE
     list_filter_submit = False
-    formfield_overrides: Mapping[type[models.Field[Any, Any]], Mapping[str, Any]] = {MoneyField: {"widget": PlainNumberInput}}
+    formfield_overrides: Mapping[type[Any], Mapping[str, Any]] = {MoneyField: {"widget": PlainNumberInput}}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows `request.user` may see."""
