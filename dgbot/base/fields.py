@@ -29,7 +29,7 @@ class ClockTimestamp(Func):
     output_field = models.DateTimeField()
 
 
-def bounded(table: str, /, **fields: str) -> list[models.CheckConstraint]:
+def bounded(table: str, /, **fields: str) -> list[models.BaseConstraint]:
     """One CHECK for each field: 'positive', 'not_negative' or 'signed', always below LARGEST.
 
     The upper bound also refuses NaN, which PostgreSQL sorts above every number. NULL passes; presence is another rule.
