@@ -112,7 +112,7 @@ class Hub:
 def _client() -> redis.asyncio.Redis:
     # No silent retry: what is published while it reconnects is lost, and the pages must know.
     retry = Retry(NoBackoff(), 0)
-    return redis.asyncio.Redis.from_url(live.redis_url(), socket_connect_timeout=1.0, socket_keepalive=True, retry=retry)
+    return redis.asyncio.Redis.from_url(live.redis_url(), socket_connect_timeout=1.0, retry=retry)
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
