@@ -11,7 +11,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
 os.environ.setdefault("DGBOT_PROCESS", "web")
 http = get_asgi_application()  # before anything that imports a model
 
+from dgbot.base.loops import beat_in_background  # noqa: E402
 from monitoring.routing import websocket_urlpatterns  # noqa: E402
+
+if os.environ["DGBOT_PROCESS"] == "web":
+    beat_in_background("web")
 
 application = ProtocolTypeRouter(
     {

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import beat_init, setup_logging, worker_process_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
 
@@ -17,6 +17,22 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """A receiver, of whatever content, keeps Celery from configuring logs; Django has done it."""
+
+
+@worker_ready.connect
+def worker_lives(**_: Any) -> None:
+    """The main process tells that it lives; its pool children come and go."""
+    from dgbot.base.loops import beat_in_background
+
+    beat_in_background("worker")
+
+
+@beat_init.connect
+def scheduler_lives(**_: Any) -> None:
+    """So does the scheduler, whether it ticks or waits for its lock."""
+    from dgbot.base.loops import beat_in_background
+
+    beat_in_background("beat")
 
 
 @worker_process_init.connect

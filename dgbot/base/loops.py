@@ -41,6 +41,22 @@ def run_forever(*, process: str, step: Callable[[], None], wait: Callable[[], No
     log.info("%s stopped", process)
 
 
+def beat_in_background(process: str) -> None:
+    """Beat from a thread of its own, for a process whose loop belongs to somebody else."""
+
+    def run() -> None:
+        pulse = Pulse(process)
+        while True:
+            try:
+                pulse()
+            except (OperationalError, InterfaceError) as error:
+                log.warning("%s could not write its heartbeat: %s", process, error)
+            connections.close_all()
+            time.sleep(settings.HEARTBEAT_S)
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+
+
 class Pulse:
     """Writes the heartbeat of one process at most every HEARTBEAT_S seconds."""
 
