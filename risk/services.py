@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 
 from dgbot.accounts import audit
@@ -15,6 +15,7 @@ from risk.domain.breakers import LossLimits
 from risk.domain.days import trading_day, week_start
 from risk.models import KillLevel, KillSwitch, Reservation, ReservationStatus, RiskEvent, RiskState
 
+KILL_LOCK = 0x6467_6B69  # any constant: a change of the kill switch waits for the claims under way and keeps later ones waiting
 MOST_STATES = 16  # eight trading days of a bot and its account: the week, and the newest row before it
 
 
@@ -96,6 +97,8 @@ def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: s
         raise BadInput("The kill switch was not changed: a reason is needed.")
     if level not in KillLevel.values:
         raise BadInput(f"The kill switch was not changed: level must be 0 to {KillLevel.FREEZE.value}, was {level}.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [KILL_LOCK])
     switch, _created = KillSwitch.objects.select_for_update().get_or_create(
         scope=scope, scope_id=scope_id, defaults={"reason": reason, "set_by": by}
     )
@@ -106,6 +109,12 @@ def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: s
         actor=by, action="set kill switch", target=f"kill_switch:{scope}:{scope_id}", reason=reason, diff={"level": [before, level]}
     )
     return switch
+
+
+def hold_kill_switch() -> None:
+    """Keep the kill switch as it is until the caller's transaction ends; whoever claims an order holds it, together with others."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [KILL_LOCK])
 
 
 def _observe(*, owner: Owner, observation: Observation, recent: list[RiskState], now: datetime, zone: str) -> RiskState:

@@ -1,6 +1,7 @@
 """Rows and venues for tests: each call says only what matters to its test. Everything behind a venue is the real code."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -292,3 +293,12 @@ class Thread(threading.Thread):
         if self.error is not None:
             raise self.error
         return self.answer
+
+
+def wait_for_lock(table: str) -> None:
+    """Until somebody waits for a lock on `table`."""
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+    until = time.monotonic() + WAIT_S
+    while not rows(waiting, table):
+        assert time.monotonic() < until, f"nobody waits for {table}"
+        time.sleep(0.01)

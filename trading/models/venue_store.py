@@ -76,7 +76,7 @@ class VenueFill(models.Model):
         db_table = "venue_fills"
         verbose_name = _("venue fill")
         verbose_name_plural = _("venue fills")
-        constraints = bounded("venue_fill", price="positive", amount="positive", fee="signed")
+        constraints = [*bounded("venue_fill", price="positive", amount="positive", fee="signed")]
         # The order's fills are read with it, and an account's since a time.
         indexes = [
             models.Index(fields=["exchange_order_id"], name="venue_fills_order"),

@@ -9,18 +9,20 @@ import math
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
 from dgbot.base.machine import holder, machine_now
-from dgbot.core.errors import ExchangeRejected, ExchangeUnavailable
+from dgbot.core.errors import DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
 from dgbot.core.types import Mode, Purpose, Side, VenueOrder, VenueOrderStatus
 from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.models import KillLevel, Reservation, ReservationStatus
-from trading.domain.lifecycle import Actor, Status
+from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
 from trading.services import leases, orders, positions
@@ -34,6 +36,9 @@ STATUS_OF = {
     VenueOrderStatus.CANCELLED: Status.CANCELLED,
     VenueOrderStatus.EXPIRED: Status.EXPIRED,
 }
+MOST_SENDS = 5  # of one exit; PostgreSQL refuses a sixth
+# What an answer raises that cannot be read or booked: it proves nothing, so the order stays unclear and is asked for again.
+VOID_ANSWER = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, ValidationError, DataError, IntegrityError, DgbotError)
 ENDED_UNFILLED = frozenset({Status.DENIED, Status.LAPSED, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.ABSENT})
 
 
@@ -85,18 +90,22 @@ def step(*, account_id: int, venue: Venue, tenure: Tenure) -> list[int]:
             submit(order_pk=order_pk, venue=venue, tenure=tenure)
         else:
             settle(order_pk=order_pk, venue=venue, tenure=tenure)
-    record_balances(account_id=account_id, venue=venue)
+    record_balances(account_id=account_id, venue=venue, tenure=tenure)
     return [order_pk for order_pk, _status in waiting]
 
 
 def submit(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
     """Send a planned order at most once; harmless to call again, and after a crash."""
     permit = claim(order_pk=order_pk, venue=venue, tenure=tenure)
-    if permit is None:
-        return
+    if permit is not None:
+        send(permit, venue=venue, tenure=tenure)
+
+
+def send(permit: Permit, *, venue: Venue, tenure: Tenure) -> None:
+    """Write a claimed order to the exchange, unless permit or account were lost since, and book what it answers."""
     request = orders.to_request(permit.order)
-    if permit.has_expired:
-        _not_sent(permit, venue=venue, why="the permit had run out before the write")
+    if permit.has_expired or not _holds(tenure):
+        _not_sent(permit, venue=venue, why="the permit or the account was lost before the write")
         return
     try:
         answer = venue.exchange.place(request)
@@ -115,6 +124,7 @@ def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
     """One transaction that decides whether this order may leave, committed before its first byte does."""
     started = time.monotonic()
     with transaction.atomic():
+        risk.hold_kill_switch()
         order = (
             Order.objects.select_for_update(of=("self",), skip_locked=True)
             .select_related("bot", "account", "position")
@@ -151,11 +161,16 @@ def settle(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
         return
     try:
         answer = venue.exchange.order(symbol=order.symbol, client_id=order.client_id)
-    except ExchangeUnavailable as error:
+        _settle(order, answer=answer, venue=venue, tenure=tenure)
+    except ExchangeError as error:
         log.warning("order=%s bot=%s not settled: %s", order.pk, order.bot_id, error)
-        return
+    except VOID_ANSWER:
+        log.exception("order=%s bot=%s not settled: the answer cannot be booked", order.pk, order.bot_id)
+
+
+def _settle(order: Order, *, answer: VenueOrder | None, venue: Venue, tenure: Tenure) -> None:
     with transaction.atomic():
-        order = Order.objects.select_for_update(of=("self",)).select_related("bot", "account", "position").get(pk=order_pk)
+        order = _locked(order)
         if not leases.is_current(name=tenure.name, epoch=tenure.epoch):
             return
         _close_sends(order, SendResult.AMBIGUOUS, answer={"settled": answer is not None})
@@ -170,12 +185,14 @@ def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> No
     now = venue.clock.now()
     mismatch = _mismatch(order, answer)
     if mismatch:
-        orders.move(order, Status.DISPUTED, actor=actor, now=now, evidence={"mismatch": mismatch}, error_message=mismatch)
+        _dispute(order, actor=actor, now=now, mismatch=mismatch)
         return
     rules = venue.exchange.trading_rules(order.symbol, at=answer.created_at)
     added = positions.book(order=order, fills=answer.fills, rules=rules)
     filled = order.filled_amount + added
     after = STATUS_OF[answer.status]
+    if after in CLOSED and filled < answer.filled_amount:  # its fills are still to be told: asked again, never given up
+        after = Status.UNKNOWN if order.status == Status.SUBMITTING else Status(order.status)
     changes = {"filled_amount": filled, "exchange_order_id": answer.exchange_order_id}
     if after == order.status:
         Order.objects.filter(pk=order.pk).update(**changes, updated_at=now)
@@ -186,27 +203,30 @@ def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> No
         risk.convert(order_pk=order.pk)
     elif after in ENDED_UNFILLED:
         _give_back(order)
-    if order.purpose != Purpose.ENTRY and after in ENDED_UNFILLED and order.position_id is not None:
+    if order.purpose != Purpose.ENTRY and after in CLOSED and order.position_id is not None:
         positions.next_exit_version(position_id=order.position_id)
 
 
-def record_balances(*, account_id: int, venue: Venue) -> None:
+def record_balances(*, account_id: int, venue: Venue, tenure: Tenure) -> None:
     """Write what the exchange says the account holds, with the time it was known. A failed read changes nothing."""
     try:
         balances = venue.exchange.balances()
-    except ExchangeUnavailable as error:
+    except ExchangeError as error:
         log.warning("account=%s balances unknown: %s", account_id, error)
         return
     now = venue.clock.now()
-    AccountBalance.objects.bulk_create(
-        [
-            AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
-            for item in balances
-        ],
-        update_conflicts=True,
-        unique_fields=["account", "asset"],
-        update_fields=["free", "locked", "known_at", "recorded_at"],
-    )
+    told = [
+        AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
+        for item in balances
+    ]
+    with transaction.atomic():
+        if leases.is_current(name=tenure.name, epoch=tenure.epoch):
+            AccountBalance.objects.bulk_create(
+                told,
+                update_conflicts=True,
+                unique_fields=["account", "asset"],
+                update_fields=["free", "locked", "known_at", "recorded_at"],
+            )
 
 
 def lapse_planned(*, account_id: int, now: datetime, why: str) -> int:
@@ -220,15 +240,23 @@ def lapse_planned(*, account_id: int, now: datetime, why: str) -> int:
 
 
 def _acknowledged(permit: Permit, *, venue: Venue, answer: VenueOrder) -> None:
-    with transaction.atomic():
-        order = _locked(permit.order)
-        _close_sends(order, SendResult.ACKNOWLEDGED, answer={"exchange_order_id": answer.exchange_order_id, "status": answer.status})
-        apply(order, answer=answer, venue=venue, actor=Actor.GATEWAY)
+    try:
+        with transaction.atomic():
+            order = _locked(permit.order)
+            _close_sends(order, SendResult.ACKNOWLEDGED, answer={"exchange_order_id": answer.exchange_order_id, "status": answer.status})
+            # A successor may have settled it while the answer was on its way; then this is late news, which is booked all the same.
+            actor = Actor.GATEWAY if order.status == Status.SUBMITTING else Actor.RECONCILER
+            apply(order, answer=answer, venue=venue, actor=actor)
+    except VOID_ANSWER as error:
+        log.exception("order=%s bot=%s outcome unknown: the answer cannot be booked", permit.order.pk, permit.order.bot_id)
+        _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")
 
 
 def _rejected(permit: Permit, *, venue: Venue, error: ExchangeRejected) -> None:
     with transaction.atomic():
         order = _locked(permit.order)
+        if order.status != Status.SUBMITTING:
+            return  # a successor has settled it
         _close_sends(order, SendResult.REJECTED, answer={"code": error.code, "message": str(error)})
         orders.move(
             order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": error.code}, error_message=str(error)
@@ -241,20 +269,30 @@ def _rejected(permit: Permit, *, venue: Venue, error: ExchangeRejected) -> None:
 def _unknown(permit: Permit, *, venue: Venue, why: str) -> None:
     with transaction.atomic():
         order = _locked(permit.order)
+        if order.status != Status.SUBMITTING:
+            return  # a successor has settled it
         _close_sends(order, SendResult.AMBIGUOUS, answer={"error": why})
         orders.move(order, Status.UNKNOWN, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"error": why}, error_message=why)
 
 
 def _not_sent(permit: Permit, *, venue: Venue, why: str) -> None:
-    """Zero bytes left: an entry lapses, since its moment is over; an exit is planned again."""
+    """Zero bytes left: an entry lapses, since its moment is over; an exit is planned again, after its last send as another order."""
     with transaction.atomic():
         order = _locked(permit.order)
+        if order.status != Status.SUBMITTING:
+            return  # a successor has settled it
         _close_sends(order, SendResult.NOT_SENT, answer={"error": why})
         now = venue.clock.now()
-        if order.purpose == Purpose.ENTRY:
+        if order.purpose == Purpose.ENTRY or permit.send.send_no >= MOST_SENDS:
             _end_unsent(order, Status.LAPSED, actor=Actor.GATEWAY, now=now, why=why)
         else:
             orders.move(order, Status.PLANNED, actor=Actor.GATEWAY, now=now, evidence={"error": why})
+
+
+def _dispute(order: Order, *, actor: Actor, now: datetime, mismatch: str) -> None:
+    log.error("order=%s bot=%s disputed: %s", order.pk, order.bot_id, mismatch)
+    if is_legal(Status(order.status), Status.DISPUTED, actor):  # otherwise it is disputed already, or ended and stays so
+        orders.move(order, Status.DISPUTED, actor=actor, now=now, evidence={"mismatch": mismatch}, error_message=mismatch)
 
 
 def _absent(order: Order, *, now: datetime) -> None:
@@ -281,6 +319,11 @@ def _give_back(order: Order) -> None:
 
 def _close_sends(order: Order, result: SendResult, *, answer: dict[str, object]) -> None:
     OrderSend.objects.filter(order=order, result=SendResult.CLAIMED).update(result=result, answer=answer)
+
+
+def _holds(tenure: Tenure) -> bool:
+    with transaction.atomic():
+        return leases.is_current(name=tenure.name, epoch=tenure.epoch)
 
 
 def _locked(order: Order) -> Order:
@@ -323,7 +366,16 @@ def _send_is_over(order: Order, *, tenure: Tenure) -> bool:
 
 def _mismatch(order: Order, answer: VenueOrder) -> str:
     """What an answer says that we did not ask for, or an empty text."""
-    asked = {"client id": order.client_id, "symbol": order.symbol, "side": order.side}
-    told = {"client id": answer.client_id, "symbol": answer.symbol, "side": answer.side.value}
+    asked: dict[str, object] = {"client id": order.client_id, "symbol": order.symbol, "side": order.side}
+    told: dict[str, object] = {"client id": answer.client_id, "symbol": answer.symbol, "side": answer.side.value}
+    filled = sum((fill.amount for fill in answer.fills), Decimal(0))
+    spent = sum((fill.price * fill.amount for fill in answer.fills), Decimal(0))
+    for name, size, size_told, taken in (
+        ("amount", order.amount, answer.amount, filled),
+        ("amount in quote", order.quote_amount, answer.quote_amount, spent),
+    ):
+        if size is not None:
+            # A size the answer leaves out is as asked; more filled than asked for is another size.
+            asked[name], told[name] = size, max(size, taken) if size_told is None or size_told == size else size_told
     wrong = [f"{name} {told[name]!r} instead of {asked[name]!r}" for name in asked if asked[name] != told[name]]
     return "the exchange answered with " + ", ".join(wrong) if wrong else ""

@@ -82,9 +82,9 @@ def move(order: Order, after: Status, *, actor: Actor, now: datetime, evidence: 
     """
     updated = Order.objects.filter(pk=order.pk, version=order.version, status=order.status)
     fields = {"status": after.value, "version": order.version + 1, "updated_at": now, **changes}
-    _event(order, after, seq=order.version + 1, actor=actor, now=now, evidence=evidence)
     if updated.update(**fields) != 1:
         raise MovedMeanwhile(f"order {order.pk} is no longer {order.status} in version {order.version}")
+    _event(order, after, seq=order.version + 1, actor=actor, now=now, evidence=evidence)
     for name, value in fields.items():
         setattr(order, name, value)
     _announce(order)

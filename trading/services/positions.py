@@ -68,7 +68,9 @@ def sums_from_trades(position: Position) -> dict[str, Decimal]:
 
 def _position(order: Order, *, opened_at: datetime) -> Position:
     if order.position_id is not None:
-        return Position.objects.select_for_update().get(pk=order.position_id)
+        position = Position.objects.select_for_update().get(pk=order.position_id)
+        if position.is_open or order.purpose != "entry":
+            return position  # what an entry gains after its position was closed is another position
     position, _created = Position.objects.select_for_update().get_or_create(
         bot_id=order.bot_id,
         symbol=order.symbol,
