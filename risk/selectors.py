@@ -2,22 +2,23 @@
 
 from decimal import Decimal
 
-from django.db.models import Max, Q, Sum
+from django.db.models import Sum
 
 from risk.models import KillScope, KillSwitch, Reservation, ReservationStatus
 
 
 def kill_level(*, bot_id: int, account_id: int, user_id: int, exchange: str, symbol: str) -> int:
     """The highest level of every kill switch that covers this bot."""
-    covers = (
-        Q(scope=KillScope.PLATFORM)
-        | Q(scope=KillScope.EXCHANGE, scope_id=exchange)
-        | Q(scope=KillScope.ACCOUNT, scope_id=str(account_id))
-        | Q(scope=KillScope.USER, scope_id=str(user_id))
-        | Q(scope=KillScope.BOT, scope_id=str(bot_id))
-        | Q(scope=KillScope.MARKET, scope_id=symbol)
-    )
-    return KillSwitch.objects.filter(covers).aggregate(highest=Max("level"))["highest"] or 0
+    covers = {
+        (KillScope.PLATFORM, ""),
+        (KillScope.EXCHANGE, exchange),
+        (KillScope.ACCOUNT, str(account_id)),
+        (KillScope.USER, str(user_id)),
+        (KillScope.BOT, str(bot_id)),
+        (KillScope.MARKET, symbol),
+    }
+    raised = KillSwitch.objects.filter(level__gt=0).values_list("scope", "scope_id", "level")
+    return max((level for scope, scope_id, level in raised if (scope, scope_id) in covers), default=0)
 
 
 def held(*, account_id: int) -> Decimal:

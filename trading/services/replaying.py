@@ -3,6 +3,7 @@
 Inside a bar: orders decided at the last close fill at the open → guardian along the bar → cycle at the close.
 """
 
+import gc
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -21,13 +22,14 @@ from dgbot.core.clock import SteppedClock, from_nanoseconds, to_nanoseconds
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
 from risk.models import RiskProfile
+from trading.domain.config import RISK_LEVELS
 from trading.domain.path import Point, long_path
 from trading.exchanges.pretend import PretendExchange
 from trading.exchanges.replay import ReplayQuotes
 from trading.exchanges.venue import Venue
 from trading.models import Bot, BotStatus, ExchangeAccount, Position
 from trading.models.accounts import ExchangeName
-from trading.services import bots, cycles, gateway, guardian, snapshots
+from trading.services import bots, config, cycles, gateway, guardian, snapshots
 from trading.services.gateway import Tenure
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import KRW_FEES, account_key
@@ -66,6 +68,7 @@ class Replay:
         for alias in ("default", "venue"):
             with connections[alias].cursor() as cursor:
                 cursor.execute("SET synchronous_commit TO off")
+        gc.freeze()  # what is loaded by now stays to the end and need not be looked at again and again
         for index in self.bars:
             self._renew()
             yield self._bar(index)
@@ -166,13 +169,13 @@ def _bot(order: Order) -> Bot:
     )
 
 
-def _profile(name: str) -> RiskProfile | None:
-    if not name:
-        return None
+def _profile(name: str) -> RiskProfile:
+    """The profile of that name, or the one `risk_level` names now: a replay keeps its own to the end."""
+    name = name or RISK_LEVELS[config.current().risk_level]
     profile = RiskProfile.objects.filter(user=None, name=name).first()
     if profile is None:
         known = ", ".join(RiskProfile.objects.filter(user=None).values_list("name", flat=True))
-        raise BadInput(f"There is no risk profile {name!r}; known are {known}.")
+        raise BadInput(f"There is no risk profile {name!r}; known are {known or 'none, run `manage.py prepare`'}.")
     return profile
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.money import plain
@@ -19,8 +20,7 @@ NO_RATE = "the KRW–USD rate is not known"
 def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioSnapshot:
     """Value the account's balances at the last prices. Taken twice for one instant it stays as it was."""
     balances = list(AccountBalance.objects.filter(account=account).order_by("asset"))
-    entry_prices = {position.symbol: position.entry_price for position in Position.objects.open().filter(account=account)}
-    holdings, value, cause = _valued(balances, quote=account.quote_currency, venue=venue, entry_prices=entry_prices)
+    holdings, value, cause = _valued(balances, account=account, venue=venue)
     in_krw, in_usd = (value, None) if account.quote_currency == "KRW" else (None, value)
     snapshot = PortfolioSnapshot(
         account=account,
@@ -43,11 +43,10 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
     return snapshot
 
 
-def _valued(
-    balances: list[AccountBalance], *, quote: str, venue: Venue, entry_prices: dict[str, Decimal | None]
-) -> tuple[dict[str, Any], Decimal | None, str]:
+def _valued(balances: list[AccountBalance], *, account: ExchangeAccount, venue: Venue) -> tuple[dict[str, Any], Decimal | None, str]:
     if not balances:
         return {}, None, "the exchange has not told the balances yet"
+    quote = account.quote_currency
     holdings: dict[str, Any] = {}
     total: Decimal | None = Decimal(0)
     unknown = []
@@ -64,8 +63,15 @@ def _valued(
         total = None if total is None or price is None else total + amount * price
         if price is None:
             unknown.append(f"the price of {symbol} is not known")
-        holdings[symbol] = _holding(amount, price=price, entry_price=entry_prices.get(symbol))
+        holdings[symbol] = _holding(amount, price=price, entry_price=_entry_price(account, symbol=symbol))
     return holdings, None if total is None else total.quantize(CENT), "; ".join(unknown)
+
+
+def _entry_price(account: ExchangeAccount, *, symbol: str) -> Decimal | None:
+    """Mean price of what is held in a symbol, over all bots of the account; None when no bot of ours bought it."""
+    held = Position.objects.open().filter(account=account, symbol=symbol)
+    sums = held.aggregate(total=Sum("bought_total"), amount=Sum("bought_amount"))
+    return sums["total"] / sums["amount"] if sums["amount"] else None
 
 
 def _holding(amount: Decimal, *, price: Decimal | None, entry_price: Decimal | None) -> dict[str, str | None]:

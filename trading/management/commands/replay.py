@@ -19,6 +19,7 @@ from backtests.candles.importing import read_file
 from backtests.candles.series import Candles
 from dgbot.core.errors import DgbotError
 from dgbot.core.money import parse_decimal
+from monitoring import live
 from trading.selectors.replays import Summary, summarise
 from trading.services import replaying
 
@@ -59,6 +60,7 @@ class Command(BaseCommand):
             replay = replaying.prepare(_order(options))
         except DgbotError as error:
             raise CommandError(str(error)) from None
+        live.mute()  # nobody watches a replay; its accounts are hidden
         _walk(replay)
         summary = summarise(replay.bot)
         if options["json"]:

@@ -6,7 +6,7 @@ With an open position only the freeze level of the kill switch ends the cycle; e
 from decimal import Decimal
 
 from django.conf import settings as django_settings
-from django.db.models import F, Sum
+from django.db import connection
 
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.types import Mode
@@ -19,6 +19,8 @@ from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
 from trading.services.stages.context import Context
+
+EARNED = "SELECT coalesce(sum(sold_total - bought_total - fees), 0) FROM positions WHERE bot_id = %s"
 
 
 def check(context: Context) -> Outcome:
@@ -88,11 +90,13 @@ def _bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
     """Allocation plus all the bot has earned and lost, the open position at the last price."""
     if context.allocation is None:
         return None
-    earned = Position.objects.filter(bot=context.bot).aggregate(sum=Sum(F("sold_total") - F("bought_total") - F("fees")))["sum"]
+    with connection.cursor() as cursor:
+        cursor.execute(EARNED, [context.bot.pk])
+        (earned,) = cursor.fetchone()
     held = context.position.amount if context.position else Decimal(0)
     if held and price is None:
         return None
-    return context.allocation + (earned or Decimal(0)) + held * (price or Decimal(0))
+    return context.allocation + earned + held * (price or Decimal(0))
 
 
 def _account_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
