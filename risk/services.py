@@ -132,7 +132,8 @@ def _observe(*, owner: Owner, observation: Observation, recent: list[RiskState],
     if (state.equity, state.daily_pnl, state.weekly_pnl, state.safe_mode) == before:
         return state
     state.updated_at = now
-    state.save(update_fields=["start_equity", "equity", "daily_pnl", "weekly_pnl", "safe_mode", "safe_mode_reason", "updated_at"])
+    tripped = ["safe_mode", "safe_mode_reason"] if state.safe_mode != before[3] else []  # an older reading must not undo what others set
+    state.save(update_fields=["start_equity", "equity", "daily_pnl", "weekly_pnl", "updated_at", *tripped])
     return state
 
 

@@ -302,3 +302,11 @@ def wait_for_lock(table: str) -> None:
     while not rows(waiting, table):
         assert time.monotonic() < until, f"nobody waits for {table}"
         time.sleep(0.01)
+
+
+def wait_for_row_lock() -> None:
+    """Until somebody waits for a transaction of another connection to end."""
+    until = time.monotonic() + WAIT_S
+    while not rows("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"):
+        assert time.monotonic() < until, "nobody waits for a row"
+        time.sleep(0.01)

@@ -35,8 +35,9 @@ def change(*, key: str, value: object, by: Any, reason: str) -> BotConfig:
         return row
     before, row.value = row.value, value
     row.save(update_fields=["value", "updated_at"])
-    ConfigVersion.objects.create(key=key, before=before, after=value, changed_by=by, reason=reason)
+    # The audit log's lock is taken first: versions are then numbered in the order in which they come to light.
     audit.record(actor=by, action="change setting", target=f"bot_config:{key}", reason=reason, diff={key: [before, value]})
+    ConfigVersion.objects.create(key=key, before=before, after=value, changed_by=by, reason=reason)
     return row
 
 

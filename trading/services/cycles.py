@@ -5,6 +5,7 @@ INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
     └ too late: missed
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings as django_settings
 from django.db import OperationalError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
@@ -27,6 +29,8 @@ from trading.services.stages import analysis, data_collection, execution, risk_c
 from trading.services.stages.context import Context, profile_of
 from trading.signals import cycle_finished, decision_made
 
+log = logging.getLogger(__name__)
+
 GRACE = timedelta(seconds=60)
 LONGEST_VALIDITY = timedelta(minutes=10)
 
@@ -40,6 +44,10 @@ ON CONFLICT (bot_id, slot) DO UPDATE SET
 WHERE cycles.status = 'running' AND cycles.lease_expires_at < clock_timestamp()
 RETURNING *
 """
+
+
+class TakenOver(Exception):
+    """Another runner took the cycle over while this one slept: nothing of this stage is written."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +105,17 @@ def record_missed(*, bot: Bot, slot: datetime, why: str) -> bool:
     return is_new
 
 
-def fail(*, cycle_pk: int, why: str) -> None:
-    """Close a cycle that cannot go on."""
-    unfinished = Cycle.objects.filter(pk=cycle_pk, status=CycleStatus.RUNNING)
+def fail(*, cycle_pk: int, runner_epoch: int, why: str) -> None:
+    """Close a cycle that cannot go on, unless another runner has taken it over from the one of `runner_epoch`."""
+    unfinished = Cycle.objects.filter(pk=cycle_pk, runner_epoch=runner_epoch, status=CycleStatus.RUNNING)
     if unfinished.update(status=CycleStatus.FAILED, outcome=why, finished_at=ClockTimestamp(), lease_expires_at=None):
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle_pk))
 
 
 def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: int) -> Context | None:
     bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
+    if trigger == CycleTrigger.SCHEDULE and not bot.is_running and not Cycle.objects.filter(bot=bot, slot=slot).exists():
+        return None  # stopped since this slot was queued: no cycle begins, but one that has begun is brought to its end
     settings = config.current()
     cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=settings.version)
     if cycle is None:
@@ -138,13 +148,16 @@ def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cy
     return next(iter(Cycle.objects.raw(CLAIM, values)), None)
 
 
-def _walk(context: Context) -> Ran:
+def _walk(context: Context) -> Ran | None:
     try:
         return _Pipeline(context).walk()
+    except TakenOver:
+        log.warning("cycle=%s bot=%s was taken over by another runner", context.cycle.pk, context.bot.pk)
+        return None
     except OperationalError:
         raise  # the database is away: the lease runs out and a successor goes on
     except Exception as error:
-        fail(cycle_pk=context.cycle.pk, why=f"{type(error).__name__}: {error}")
+        fail(cycle_pk=context.cycle.pk, runner_epoch=context.cycle.runner_epoch, why=f"{type(error).__name__}: {error}")
         raise
 
 
@@ -186,6 +199,8 @@ class _Pipeline:
             self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
             if _ends_cycle(stage, outcome):
                 self._close(stage, outcome)
+            elif not self._still_ours().select_for_update().values_list("pk").first():
+                raise TakenOver
             self._write()
         return outcome
 
@@ -241,14 +256,20 @@ class _Pipeline:
         StageResult.objects.bulk_create(self.unwritten)
         self.unwritten = []
 
+    def _still_ours(self) -> QuerySet[Cycle]:
+        cycle = self.context.cycle
+        return Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch, status=CycleStatus.RUNNING)
+
     def _close(self, stage: StageName, outcome: Outcome) -> None:
         """The cycle ends here: rows for the stages it did not reach, its sentence, its lease given back."""
         for later in STAGES[STAGES.index(stage) + 1 :]:
             self._skip(later)
         cycle = self.context.cycle
-        Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch).update(
+        closed = self._still_ours().update(
             status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None
         )
+        if not closed:
+            raise TakenOver
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))
 
 

@@ -66,7 +66,7 @@ def unfinished() -> list[Due]:
         if Mode(cycle.mode).is_recorded or machine_now() - cycle.slot <= cycles.LONGEST_VALIDITY:
             due.append(Due(bot_id=cycle.bot_id, slots=(cycle.slot,)))
         else:
-            cycles.fail(cycle_pk=cycle.pk, why="failed: worker lost")
+            cycles.fail(cycle_pk=cycle.pk, runner_epoch=cycle.runner_epoch, why="failed: worker lost")
     return due
 
 

@@ -368,8 +368,9 @@ def _mismatch(order: Order, answer: VenueOrder) -> str:
     """What an answer says that we did not ask for, or an empty text."""
     asked: dict[str, object] = {"client id": order.client_id, "symbol": order.symbol, "side": order.side}
     told: dict[str, object] = {"client id": answer.client_id, "symbol": answer.symbol, "side": answer.side.value}
-    filled = sum((fill.amount for fill in answer.fills), Decimal(0))
-    spent = sum((fill.price * fill.amount for fill in answer.fills), Decimal(0))
+    fills = {fill.exchange_trade_id: fill for fill in answer.fills}.values()
+    filled = sum((fill.amount for fill in fills), Decimal(0))
+    spent = sum((fill.price * fill.amount for fill in fills), Decimal(0))
     for name, size, size_told, taken in (
         ("amount", order.amount, answer.amount, filled),
         ("amount in quote", order.quote_amount, answer.quote_amount, spent),

@@ -27,7 +27,7 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
             "exchange_trade_id", flat=True
         )
     )
-    fresh = [fill for fill in fills if fill.exchange_trade_id not in known]
+    fresh = list({fill.exchange_trade_id: fill for fill in fills if fill.exchange_trade_id not in known}.values())
     if not fresh:
         return Decimal(0)
     for fill in fresh:
