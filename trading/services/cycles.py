@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings as django_settings
-from django.db import OperationalError, transaction
-from django.db.models import QuerySet
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
@@ -44,6 +43,9 @@ ON CONFLICT (bot_id, slot) DO UPDATE SET
 WHERE cycles.status = 'running' AND cycles.lease_expires_at < clock_timestamp()
 RETURNING *
 """
+
+
+HOLD = "SELECT 1 FROM cycles WHERE id = %s AND runner_epoch = %s AND status = 'running' FOR UPDATE"
 
 
 class TakenOver(Exception):
@@ -199,8 +201,8 @@ class _Pipeline:
             self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
             if _ends_cycle(stage, outcome):
                 self._close(stage, outcome)
-            elif not self._still_ours().select_for_update().values_list("pk").first():
-                raise TakenOver
+            else:
+                self._hold()
             self._write()
         return outcome
 
@@ -256,18 +258,20 @@ class _Pipeline:
         StageResult.objects.bulk_create(self.unwritten)
         self.unwritten = []
 
-    def _still_ours(self) -> QuerySet[Cycle]:
-        cycle = self.context.cycle
-        return Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch, status=CycleStatus.RUNNING)
+    def _hold(self) -> None:
+        """Keep the cycle from changing hands until this stage is committed. Raises TakenOver when it has done so before."""
+        with connection.cursor() as cursor:
+            cursor.execute(HOLD, [self.context.cycle.pk, self.context.cycle.runner_epoch])
+            if cursor.fetchone() is None:
+                raise TakenOver
 
     def _close(self, stage: StageName, outcome: Outcome) -> None:
         """The cycle ends here: rows for the stages it did not reach, its sentence, its lease given back."""
         for later in STAGES[STAGES.index(stage) + 1 :]:
             self._skip(later)
         cycle = self.context.cycle
-        closed = self._still_ours().update(
-            status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None
-        )
+        ours = Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch, status=CycleStatus.RUNNING)
+        closed = ours.update(status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None)
         if not closed:
             raise TakenOver
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))

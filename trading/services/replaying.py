@@ -82,9 +82,9 @@ class Replay:
         if self.bot.status != BotStatus.RUNNING:
             bots.settle_wanted(account_id=self.bot.account_id)
             self.bot.refresh_from_db()
-        position = Position.objects.open().filter(bot=self.bot).first()
-        if position is not None:
-            levels = [level for level in (position.stop_price, position.target_price) if level is not None]
+        held = Position.objects.open().filter(bot=self.bot).values_list("stop_price", "target_price").first()
+        if held is not None:
+            levels = [level for level in held if level is not None]
             for point in long_path(candle, length=self.quotes.recording.interval.length, levels=levels):
                 self._guard(point)
         self._move(Point(candle.close, slot))
