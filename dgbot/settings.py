@@ -147,8 +147,8 @@ DATABASE_ROUTERS = ["trading.routers.VenueRouter"]
 # Session locks need a session of their own, past any pooler.
 DATABASE_DIRECT = _database(ENV["DATABASE_DIRECT_URL"] or ENV["DATABASE_URL"] or PLACES.database_url())
 
-# --- Redis: broker 0, channel layer 1, cache 2; may be lost at any moment ---
-BROKER_DB, CHANNELS_DB, CACHE_DB = 0, 1, 2
+# --- Redis: broker 0, news for dashboards 1, cache 2; may be lost at any moment ---
+BROKER_DB, NEWS_DB, CACHE_DB = 0, 1, 2
 
 
 def _redis_url(database: int) -> str:
@@ -160,7 +160,7 @@ def _redis_url(database: int) -> str:
     return f"{scheme}://{rest.partition('/')[0]}/{database}"
 
 
-CHANNELS_URL, CACHE_URL = _redis_url(CHANNELS_DB), _redis_url(CACHE_DB)  # doorbells and budgets share the cache's database
+NEWS_URL, CACHE_URL = _redis_url(NEWS_DB), _redis_url(CACHE_DB)  # doorbells and budgets share the cache's database
 
 
 def _broker_url() -> str:
@@ -170,12 +170,6 @@ def _broker_url() -> str:
     return url
 
 
-CHANNEL_LAYERS = {
-    "default": {  # the pub/sub layer outlives a restart of Redis; the other one drops every socket
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [CHANNELS_URL], "prefix": "dgbot"},
-    },
-}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

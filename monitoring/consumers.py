@@ -73,7 +73,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             await self.close(NONSENSE)
             return
         with override(self._language()):
-            await self._send(events.error(_("This frame is not understood. Send {\"type\": \"refresh\"} for a new snapshot.")))
+            await self._send(events.error(_('This frame is not understood. Send {"type": "refresh"} for a new snapshot.')))
 
     def push(self, event: dict[str, Any]) -> None:
         """Queue an event; a page that cannot follow gets a snapshot instead."""

@@ -85,9 +85,8 @@ _is_muted = False
 
 
 def redis_url() -> str:
-    """Where news travels: the database of the channel layer."""
-    layer: Any = settings.CHANNEL_LAYERS["default"]
-    return str(layer["CONFIG"]["hosts"][0])
+    """Where news travels."""
+    return settings.NEWS_URL
 
 
 def mute() -> None:

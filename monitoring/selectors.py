@@ -81,10 +81,14 @@ def with_stages(cycles: QuerySet[Cycle]) -> QuerySet[Cycle]:
 def positions_valued(positions: QuerySet[Position]) -> QuerySet[Position]:
     """`positions` with what their value is told from: the account's newest snapshot, and the market's now."""
     newest = PortfolioSnapshot.objects.filter(account=OuterRef("account")).order_by("-created_at")
-    return positions.select_related("bot", "account").annotate(
-        last_snapshot=Subquery(newest.values(json=JSONObject(at="created_at", positions="positions", cause="cause"))[:1]),
-        market_at=Subquery(Cycle.objects.filter(bot=OuterRef("bot")).order_by("-slot").values("slot")[:1]),
-    ).order_by("pk")
+    return (
+        positions.select_related("bot", "account")
+        .annotate(
+            last_snapshot=Subquery(newest.values(json=JSONObject(at="created_at", positions="positions", cause="cause"))[:1]),
+            market_at=Subquery(Cycle.objects.filter(bot=OuterRef("bot")).order_by("-slot").values("slot")[:1]),
+        )
+        .order_by("pk")
+    )
 
 
 def safe_modes(user: Any) -> list[RiskState]:

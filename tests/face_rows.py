@@ -43,9 +43,11 @@ def account(owner: User, *, mode: Mode = Mode.SIMULATED, name: str = "", is_hidd
     """An account in KRW."""
     number = next(_numbers)
     is_simulated = mode is Mode.SIMULATED
-    market = SimulatedMarket.objects.create(
-        name=f"market {number}", origin=T0, elapsed=timedelta(0), speed=3600, checkpoint_at=T0
-    ) if is_simulated else None
+    market = (
+        SimulatedMarket.objects.create(name=f"market {number}", origin=T0, elapsed=timedelta(0), speed=3600, checkpoint_at=T0)
+        if is_simulated
+        else None
+    )
     exchange = ExchangeName.SIMULATED if is_simulated else ExchangeName.UPBIT
     return ExchangeAccount.objects.create(
         user=owner, name=name or f"account {number}", exchange=exchange, mode=mode.value, simulated_market=market, is_hidden=is_hidden
@@ -62,7 +64,14 @@ def bot(owner: User, *, mode: Mode = Mode.SIMULATED, within: ExchangeAccount | N
 def cycle(of: Bot, *, slot: datetime = T0, status: str = CycleStatus.DONE, outcome: str = "nothing to do", stages: int = 4) -> Cycle:
     """A cycle that came through its first `stages` stages."""
     made = Cycle.objects.create(
-        bot=of, account=of.account, user=of.user, mode=of.mode, slot=slot, status=status, outcome=outcome, runner="test",
+        bot=of,
+        account=of.account,
+        user=of.user,
+        mode=of.mode,
+        slot=slot,
+        status=status,
+        outcome=outcome,
+        runner="test",
         finished_at=datetime.now(tz=UTC),
     )
     for stage in Stage.values[:stages]:
@@ -74,8 +83,18 @@ def cycle(of: Bot, *, slot: datetime = T0, status: str = CycleStatus.DONE, outco
 def decision(of: Cycle, *, kind: str = "hold", why: str = "the rules propose nothing") -> Decision:
     """A decision of the rules."""
     return Decision.objects.create(
-        cycle=of, bot=of.bot, account=of.account, user=of.user, mode=of.mode, symbol=of.bot.symbol, decision=kind, reason=why,
-        market_data={}, analyst="rules", hash="0" * 64, created_at=of.slot,
+        cycle=of,
+        bot=of.bot,
+        account=of.account,
+        user=of.user,
+        mode=of.mode,
+        symbol=of.bot.symbol,
+        decision=kind,
+        reason=why,
+        market_data={},
+        analyst="rules",
+        hash="0" * 64,
+        created_at=of.slot,
     )
 
 
@@ -83,8 +102,17 @@ def position(of: Bot, *, opened_at: datetime = T0, entry: str = "100000000", amo
     """An open position with stop and target."""
     price, held = D(entry), D(amount)
     return Position.objects.create(
-        bot=of, account=of.account, user=of.user, mode=of.mode, symbol=of.symbol, amount=held, bought_amount=held,
-        bought_total=price * held, stop_price=price * D("0.95"), target_price=price * D("1.1"), opened_at=opened_at,
+        bot=of,
+        account=of.account,
+        user=of.user,
+        mode=of.mode,
+        symbol=of.symbol,
+        amount=held,
+        bought_amount=held,
+        bought_total=price * held,
+        stop_price=price * D("0.95"),
+        target_price=price * D("1.1"),
+        opened_at=opened_at,
     )
 
 
@@ -92,9 +120,22 @@ def trade(of: Bot, *, at: datetime = T0, side: str = "buy", price: str = "100000
     """A fill."""
     total = D(price) * D(amount)
     return Trade.objects.create(
-        bot=of, account=of.account, user=of.user, mode=of.mode, exchange_trade_id=f"t{next(_numbers)}-{at.timestamp()}", symbol=of.symbol,
-        side=side, purpose="entry" if side == "buy" else "exit", exit_reason=reason, price=D(price), amount=D(amount), total=total,
-        fee=total * D("0.0005"), fee_currency="KRW", created_at=at, updated_at=at,
+        bot=of,
+        account=of.account,
+        user=of.user,
+        mode=of.mode,
+        exchange_trade_id=f"t{next(_numbers)}-{at.timestamp()}",
+        symbol=of.symbol,
+        side=side,
+        purpose="entry" if side == "buy" else "exit",
+        exit_reason=reason,
+        price=D(price),
+        amount=D(amount),
+        total=total,
+        fee=total * D("0.0005"),
+        fee_currency="KRW",
+        created_at=at,
+        updated_at=at,
     )
 
 

@@ -15,7 +15,7 @@ TIMEOUT_S = 0.2  # nobody waits for a doorbell
 
 @cache
 def _client(timeout_s: float) -> redis.Redis:
-    return redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"]), socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S)
+    return redis.Redis.from_url(settings.CACHE_URL, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S)
 
 
 def ring() -> None:

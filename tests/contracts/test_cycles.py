@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from backtests.strategies.base import NO, UNKNOWN
 from backtests.strategies.registry import STRATEGIES
+from dgbot.base.machine import machine_now
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.types import Level, Mode, OrderBook
 from risk import services as risk
@@ -607,6 +609,27 @@ def test_a_missed_slot_is_written_down_once_and_never_run():
     assert run(w) is None
     cycle = Cycle.objects.get()
     assert (cycle.status, cycle.outcome, cycle.stages.count()) == ("missed", "too late", 0)
+
+
+def hourly(*, at_minute: int) -> PeriodicTask:
+    """A schedule that names one minute of every hour."""
+    crontab = CrontabSchedule.objects.create(minute=str(at_minute % 60), timezone="Asia/Seoul")
+    return PeriodicTask.objects.create(name=f"hourly {at_minute}", task="test", crontab=crontab)
+
+
+def test_the_newest_slot_is_due_while_it_is_young_and_missed_when_it_is_old():
+    now = machine_now()
+    young, old = hourly(at_minute=now.minute), hourly(at_minute=now.minute + 30)
+    on_time, late = factories.bot(mode=Mode.PAPER, schedule=young), factories.bot(mode=Mode.PAPER, schedule=old)
+    factories.bot(mode=Mode.PAPER, schedule=young, is_hidden=True)
+    Bot.objects.filter(is_hidden=True).update(is_running=False)
+
+    (due,) = dispatch.by_schedule(task_name=young.name)
+    assert dispatch.by_schedule(task_name=old.name) == [] == dispatch.by_schedule(task_name=old.name)
+
+    assert due.bot_id == on_time.pk and due.slots[0].minute == now.minute and now - due.slots[0] < 2 * timedelta(minutes=1)
+    missed = Cycle.objects.get()
+    assert (missed.bot, missed.status) == (late, "missed") and "late" in missed.outcome
 
 
 def test_no_cycle_of_a_stopped_bot_begins_but_one_that_began_ends():

@@ -19,10 +19,26 @@ from trading.services import config
 
 pytestmark = pytest.mark.django_db(databases=["default", "venue"])
 FACTS = [
-    "trading.trade", "trading.order", "trading.orderevent", "trading.ordersend", "trading.decision",
-    "trading.cycle", "trading.stageresult", "trading.position", "trading.portfoliosnapshot", "trading.accountbalance",
-    "trading.lease", "trading.configversion", "trading.venueorder", "trading.venuefill", "trading.venueaccount",
-    "risk.riskstate", "risk.riskevent", "risk.reservation", "accounts.heartbeat", "accounts.auditentry",
+    "trading.trade",
+    "trading.order",
+    "trading.orderevent",
+    "trading.ordersend",
+    "trading.decision",
+    "trading.cycle",
+    "trading.stageresult",
+    "trading.position",
+    "trading.portfoliosnapshot",
+    "trading.accountbalance",
+    "trading.lease",
+    "trading.configversion",
+    "trading.venueorder",
+    "trading.venuefill",
+    "trading.venueaccount",
+    "risk.riskstate",
+    "risk.riskevent",
+    "risk.reservation",
+    "accounts.heartbeat",
+    "accounts.auditentry",
     "monitoring.systemlog",
 ]
 MOST_QUERIES = 12
@@ -162,7 +178,13 @@ def test_safe_mode_is_released_by_risk_managers_only(client: Client, role: str, 
     person = rows.user(role=role)
     bot = rows.bot(person)
     state = RiskState.objects.create(
-        bot=bot, account=bot.account, user=person, mode=bot.mode, trading_day=date(2026, 1, 5), safe_mode=True, safe_mode_reason="loss",
+        bot=bot,
+        account=bot.account,
+        user=person,
+        mode=bot.mode,
+        trading_day=date(2026, 1, 5),
+        safe_mode=True,
+        safe_mode_reason="loss",
         updated_at=rows.T0,
     )
     client.force_login(person)

@@ -109,7 +109,9 @@ def test_snapshot_costs_a_fixed_number_of_queries() -> None:
         rows.position(bot)
         rows.trade(bot)
         rows.snapshot(bot.account)
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             selectors.snapshot(type(owner).objects.get(pk=owner.pk))
         counts.append(len(queries))
 
