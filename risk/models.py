@@ -230,6 +230,7 @@ class KillSwitch(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["scope", "scope_id"], name="kill_switch_once_per_scope"),
             models.CheckConstraint(condition=Q(level__lte=KillLevel.FREEZE.value), name="kill_switch_level_known"),
+            models.CheckConstraint(condition=Q(scope__in=KillScope.values), name="kill_switch_scope_known"),
         ]
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from dgbot.core.errors import BadInput
 from risk.domain import breakers
 from risk.domain.breakers import LossLimits
 from risk.domain.days import trading_day, week_start
-from risk.models import KillLevel, KillSwitch, Reservation, ReservationStatus, RiskEvent, RiskState
+from risk.models import KillLevel, KillScope, KillSwitch, Reservation, ReservationStatus, RiskEvent, RiskState
 
 KILL_LOCK = 0x6467_6B69  # any constant: a change of the kill switch waits for the claims under way and keeps later ones waiting
 MOST_STATES = 16  # eight trading days of a bot and its account: the week, and the newest row before it
@@ -95,6 +95,8 @@ def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: s
     """Latch a level. Raises BadInput without a reason or for an unknown level."""
     if not reason.strip():
         raise BadInput("The kill switch was not changed: a reason is needed.")
+    if scope not in KillScope.values:
+        raise BadInput(f"The kill switch was not changed: scope must be one of {', '.join(KillScope.values)}; was {scope!r}.")
     if level not in KillLevel.values:
         raise BadInput(f"The kill switch was not changed: level must be 0 to {KillLevel.FREEZE.value}, was {level}.")
     with connection.cursor() as cursor:

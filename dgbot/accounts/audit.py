@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from datetime import UTC
 from typing import Any
 
 from django.db import connection, transaction
 
 from dgbot.accounts.models import AuditEntry
+from dgbot.base.machine import machine_now
 
 CHAIN_LOCK = 0x6467_6175  # any constant: writers of the chain queue up behind it
 
@@ -20,28 +22,32 @@ def record(*, actor: Any, action: str, target: str, reason: str = "", diff: dict
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
     previous = AuditEntry.objects.order_by("-pk").values_list("hash", flat=True).first() or ""
-    user = None if isinstance(actor, str) else actor
     content: dict[str, Any] = {
+        "at": machine_now(),
+        "actor": None if isinstance(actor, str) else actor,
         "actor_name": actor if isinstance(actor, str) else actor.get_username(),
         "action": action,
         "target": target,
         "reason": reason,
         "diff": diff or {},
     }
-    return AuditEntry.objects.create(actor=user, previous_hash=previous, hash=_hash(previous, content), **content)
+    entry = AuditEntry(previous_hash=previous, **content)
+    entry.hash = _hash(entry)
+    entry.save(force_insert=True)
+    return entry
 
 
 def first_broken() -> int | None:
     """Primary key of the first entry whose hash does not follow from its content and the entry before it; None: all hold."""
     previous = ""
     for entry in AuditEntry.objects.order_by("pk").iterator():
-        content = {name: getattr(entry, name) for name in ("actor_name", "action", "target", "reason", "diff")}
-        if entry.previous_hash != previous or entry.hash != _hash(previous, content):
+        if entry.previous_hash != previous or entry.hash != _hash(entry):
             return entry.pk
         previous = entry.hash
     return None
 
 
-def _hash(previous: str, content: dict[str, Any]) -> str:
-    text = previous + json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def _hash(entry: AuditEntry) -> str:
+    told = [entry.at.astimezone(UTC).isoformat(), entry.actor_id, entry.actor_name, entry.action, entry.target, entry.reason, entry.diff]
+    text = json.dumps([entry.previous_hash, *told], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

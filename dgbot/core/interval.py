@@ -36,7 +36,7 @@ class Interval(StrEnum):
 
     def open_of(self, instant: datetime) -> datetime:
         """Open time of the candle that holds `instant` (aware); the UTC day starts at 00:00 UTC, as Upbit's does."""
-        whole = int(instant.timestamp()) // self.seconds * self.seconds
+        whole = int(instant.timestamp() // self.seconds) * self.seconds
         return datetime.fromtimestamp(whole, tz=UTC)
 
 

@@ -53,8 +53,10 @@ def round_nearest(value: Decimal, *, step: Decimal) -> Decimal:
 
 
 def _round(value: Decimal, *, step: Decimal, rounding: str) -> Decimal:
-    if step <= 0:
+    if not (step.is_finite() and step > 0):
         raise ValueError(f"step must be positive, was {step}")
+    if not value.is_finite():
+        raise ValueError(f"{value} cannot be rounded to a step")
     multiples = EXACT.divide(value, step).quantize(Decimal(1), rounding=rounding, context=EXACT)
     return EXACT.multiply(multiples, step)
 

@@ -307,6 +307,7 @@ def test_concurrent_changes_never_give_a_mixed_reading():
         "reason = 'none'",
         "diff = '{}'",
         "actor_name = 'x'",
+        "at = at + interval '1 second'",
         "hash = repeat('0', 64)",
         "previous_hash = ''",
     ],

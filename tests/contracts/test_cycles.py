@@ -741,3 +741,29 @@ def test_the_week_counts_seven_trading_days():
     (state,) = risk.observe(owner=owner, observations=[seen], now=SLOT, zone="Asia/Seoul")
 
     assert (state.daily_pnl, state.weekly_pnl) == (0, D(-100_000))
+
+
+def test_at_the_lowest_price_there_is_nothing_is_bought():
+    w = eager_world(price=Decimal("0.00000001"))  # nothing lies between it and zero: no bid, and no place for a stop
+
+    run(w)
+
+    assert Decision.objects.get().decision == "abstain" and "book_unusable" in codes(w, "data_collection")
+    assert not Order.objects.exists()
+
+
+def test_a_successor_without_candles_abstains(monkeypatch: pytest.MonkeyPatch):
+    w = eager_world()
+    monkeypatch.setitem(STRATEGIES, "eager", eager_strategy(on_signals=dies))
+    with pytest.raises(Died):
+        run(w)
+    worker_lost()
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ExchangeUnavailable("the history is away")
+
+    monkeypatch.setattr(w.quotes, "closed", away)
+    run(w)
+
+    assert Decision.objects.get().decision == "abstain" and not Order.objects.exists()
+    assert Cycle.objects.get().status == "done"

@@ -755,6 +755,17 @@ def test_stop_and_target_fire_once_and_sell_once(share: str, reason: str):
     books_agree(w)
 
 
+def test_a_frozen_account_gets_no_exit_it_could_not_send():
+    w = world()
+    bought(w)
+    risk.set_kill_switch(scope="platform", scope_id="", level=4, by=w.bot.user, reason="test")
+    assert tick(w, PRICE * D("0.5")) == []
+
+    risk.set_kill_switch(scope="platform", scope_id="", level=3, by=w.bot.user, reason="test")
+
+    assert [order.exit_reason for order in tick(w, PRICE * D("0.5"))] == ["stop"]
+
+
 def test_between_stop_and_target_nothing_fires():
     w = world()
     position = bought(w)

@@ -630,6 +630,31 @@ def test_the_epoch_of_a_lease_never_falls():
         execute("UPDATE leases SET epoch = 4")
 
 
+def test_a_lease_is_kept_for_its_epoch():
+    execute("INSERT INTO leases (name, holder, epoch, expires_at) VALUES ('bot:1', 'a', 5, now())")
+
+    with refused("kept for its epoch"):
+        execute("DELETE FROM leases")
+
+
+def test_a_kill_switch_has_a_known_scope():
+    with refused("kill_switch_scope_known"):
+        execute("INSERT INTO kill_switches (scope, scope_id, level, epoch, reason) VALUES ('galaxy', '', 1, 1, 'x')")
+
+
+def test_a_risk_event_belongs_to_the_owner_of_its_account():
+    made, others = one_of_everything(), one_of_everything()
+    stranger = Bot.objects.get(pk=others["bots"]).user_id
+
+    with refused("risk_events_fit_their_account"):
+        execute(
+            'INSERT INTO risk_events (account_id, user_id, code, message, value, "limit", actor, created_at)'
+            " SELECT account_id, %s, 'x', 'x', '', '', 'x', now() FROM bots WHERE id = %s",
+            stranger,
+            made["bots"],
+        )
+
+
 # --- The wall between users and modes ---
 
 FRESH: dict[str, dict[str, Any]] = {  # what a copy needs to be legal but for the wall

@@ -16,7 +16,8 @@ def assumed_book(*, ticker: Ticker, rules: TradingRules, slippage: Decimal = SLI
     bid = round_down(bid_raw, step=rules.tick(bid_raw))
     return OrderBook(
         symbol=ticker.symbol,
-        bids=(Level(price=bid, amount=round_down(depth_quote / bid, step=rules.lot_step)),),
+        # At the lowest tick nobody bids: the side is empty rather than free of charge.
+        bids=(Level(price=bid, amount=round_down(depth_quote / bid, step=rules.lot_step)),) if bid else (),
         asks=(Level(price=ask, amount=round_down(depth_quote / ask, step=rules.lot_step)),),
         known_at=ticker.known_at,
         is_assumed=True,

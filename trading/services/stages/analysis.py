@@ -43,7 +43,9 @@ def _propose(context: Context, collected: Collected) -> Proposal:
         parameters = strategy.parameters.of(context.bot.parameters)
     except BadInput as error:
         return Proposal(DecisionKind.ABSTAIN, f"The strategy cannot run: {error}")
-    candles: Candles = collected.candles
+    candles: Candles | None = collected.candles
+    if candles is None or not len(candles):
+        return Proposal(DecisionKind.ABSTAIN, "There is no candle to judge by: " + " ".join(reason.message for reason in collected.unknown))
     position = context.position
     if position is not None:
         entry_price = position.entry_price
@@ -70,6 +72,7 @@ def _judge(context: Context, proposal: Proposal) -> Verdict:
 
 def _store(context: Context, collected: Collected, *, proposal: Proposal, verdict: Verdict) -> Decision:
     bot, candles = context.bot, collected.candles
+    count = 0 if candles is None else len(candles)
     previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
     decision = Decision(
         cycle=context.cycle,
@@ -85,9 +88,9 @@ def _store(context: Context, collected: Collected, *, proposal: Proposal, verdic
         market_data=_market_data(collected, proposal=proposal),
         proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason},
         verdict=_verdict_row(verdict),
-        anchor_at=candles.first_opened_at,
-        candle_count=len(candles),
-        candles_hash=candles.hash_at(len(candles)),
+        anchor_at=candles.first_opened_at if count else None,
+        candle_count=count,
+        candles_hash=candles.hash_at(count) if count else "",
         previous_hash=previous,
         created_at=context.now,
     )
@@ -101,6 +104,8 @@ def hash_of(decision: Decision) -> str:
     content: dict[str, Any] = {
         "previous": decision.previous_hash,
         "bot": decision.bot_id,
+        "cycle": decision.cycle_id,
+        "confidence": None if decision.confidence is None else f"{decision.confidence:.2f}",
         "symbol": decision.symbol,
         "decision": decision.decision,
         "reason": decision.reason,
