@@ -11,12 +11,12 @@ from django.db.models.functions import Cast, JSONObject
 from dgbot.accounts.models import Heartbeat
 from monitoring import events
 from risk.models import KillSwitch, RiskState
+from trading.domain.stages import STAGES
 from trading.models import Bot, Cycle, Decision, ExchangeAccount, Order, PortfolioSnapshot, Position, StageResult, Trade
-from trading.models.cycles import Stage
 
 NEWEST_SHOWN = 30  # decisions and trades on the page
 POINTS_SHOWN = 500  # of each equity curve
-STAGE_ORDER = Case(*(When(stage=stage, then=number) for number, stage in enumerate(Stage.values)))
+STAGE_ORDER = Case(*(When(stage=stage, then=number) for number, stage in enumerate(STAGES)))
 LATE_S = 60  # twelve missed heartbeats
 DOUBTFUL = ("unknown", "disputed")
 

@@ -6,16 +6,16 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from trading.models.bots import BotStatus
-from trading.models.cycles import CycleStatus, CycleTrigger, Stage, StageAction
-from trading.models.decisions import DecisionKind
+from trading.models.cycles import ACTIONS, STAGE_NAMES, CycleStatus, CycleTrigger
+from trading.models.decisions import DECISIONS
 
 WORDS: dict[str, Any] = {
-    "stage": dict(Stage.choices),
-    "action": {**dict(StageAction.choices), "stop": pgettext_lazy("stage", "stop")},
+    "stage": dict(STAGE_NAMES),
+    "action": {**dict(ACTIONS), "stop": pgettext_lazy("stage", "stop")},
     "cycle": dict(CycleStatus.choices),
     "trigger": dict(CycleTrigger.choices),
     "bot": dict(BotStatus.choices),
-    "decision": dict(DecisionKind.choices),
+    "decision": dict(DECISIONS),
     "side": {"buy": _("buy"), "sell": _("sell")},
     "purpose": {"entry": _("entry"), "exit": _("exit"), "emergency": _("emergency")},
     "cause": {

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from dgbot.accounts import roles
 from dgbot.accounts.models import User
 from dgbot.core.types import Mode
+from trading.domain.stages import STAGES
 from trading.models import (
     Bot,
     Cycle,
@@ -23,7 +24,6 @@ from trading.models import (
     Trade,
 )
 from trading.models.accounts import ExchangeName
-from trading.models.cycles import Stage
 
 D = Decimal
 T0 = datetime(2026, 1, 5, 3, tzinfo=UTC)
@@ -74,7 +74,7 @@ def cycle(of: Bot, *, slot: datetime = T0, status: str = CycleStatus.DONE, outco
         runner="test",
         finished_at=datetime.now(tz=UTC),
     )
-    for stage in Stage.values[:stages]:
+    for stage in STAGES[:stages]:
         reason = {"code": "sample", "message": f"{stage} found nothing against it", "value": "0.3 %", "limit": "10 %", "remedy": ""}
         StageResult.objects.create(cycle=made, stage=stage, action="continue", reasons=[reason], duration_ms=12, created_at=slot)
     return made

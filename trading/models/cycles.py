@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.querysets import OwnedQuerySet
+from trading.domain.stages import Action, StageName
 
 
 class CycleStatus(models.TextChoices):
@@ -62,30 +63,26 @@ class Cycle(models.Model):
         return f"{self.bot_id} {self.slot:%Y-%m-%d %H:%M}"
 
 
-class Stage(models.TextChoices):
-    """The four stages in their order."""
-
-    RISK_CHECK = "risk_check", _("Risk check")
-    DATA_COLLECTION = "data_collection", _("Data collection")
-    ANALYSIS = "analysis", _("Analysis")
-    EXECUTION = "execution", _("Execution")
-
-
-class StageAction(models.TextChoices):
-    """What a stage tells the next one."""
-
-    CONTINUE = "continue", _("continue")
-    SKIP = "skip", _("skip")
-    EXIT = "exit", _("exit now")
-    STOP = "stop", _("stop")
+STAGE_NAMES = [
+    (StageName.RISK_CHECK.value, _("Risk check")),
+    (StageName.DATA_COLLECTION.value, _("Data collection")),
+    (StageName.ANALYSIS.value, _("Analysis")),
+    (StageName.EXECUTION.value, _("Execution")),
+]
+ACTIONS = [
+    (Action.CONTINUE.value, _("continue")),
+    (Action.SKIP.value, _("skip")),
+    (Action.EXIT.value, _("exit now")),
+    (Action.STOP.value, _("stop")),
+]
 
 
 class StageResult(models.Model):
     """What one stage of one cycle found, with every reason."""
 
     cycle = models.ForeignKey(Cycle, models.CASCADE, related_name="stages", editable=False, verbose_name=_("cycle"))
-    stage = models.CharField(_("stage"), max_length=20, choices=Stage, editable=False)
-    action = models.CharField(_("action"), max_length=10, choices=StageAction, editable=False)
+    stage = models.CharField(_("stage"), max_length=20, choices=STAGE_NAMES, editable=False)
+    action = models.CharField(_("action"), max_length=10, choices=ACTIONS, editable=False)
     reasons = models.JSONField(_("reasons"), default=list, editable=False, help_text=_("Code, message, value, limit and remedy of each."))
     data = models.JSONField(_("data"), default=dict, editable=False, help_text=_("What the stage saw, with the time each input was known."))
     duration_ms = models.PositiveIntegerField(_("duration"), editable=False, help_text=_("Milliseconds, machine time."))
@@ -98,8 +95,8 @@ class StageResult(models.Model):
         verbose_name_plural = _("stage results")
         constraints = [
             models.UniqueConstraint(fields=["cycle", "stage"], name="stage_once_per_cycle"),
-            models.CheckConstraint(condition=Q(stage__in=Stage.values), name="stage_known"),
-            models.CheckConstraint(condition=Q(action__in=StageAction.values), name="stage_action_known"),
+            models.CheckConstraint(condition=Q(stage__in=[name for name, _label in STAGE_NAMES]), name="stage_known"),
+            models.CheckConstraint(condition=Q(action__in=[action for action, _label in ACTIONS]), name="stage_action_known"),
         ]
 
     def __str__(self) -> str:

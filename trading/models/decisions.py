@@ -7,15 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.querysets import OwnedQuerySet
+from trading.domain.stages import DecisionKind
 
-
-class DecisionKind(models.TextChoices):
-    """The answer. Abstain is "cannot tell", never "hold"."""
-
-    BUY = "buy", _("buy")
-    SELL = "sell", _("sell")
-    HOLD = "hold", _("hold")
-    ABSTAIN = "abstain", _("abstain")
+DECISIONS = [
+    (DecisionKind.BUY.value, _("buy")),
+    (DecisionKind.SELL.value, _("sell")),
+    (DecisionKind.HOLD.value, _("hold")),
+    (DecisionKind.ABSTAIN.value, _("abstain")),
+]
 
 
 class Decision(models.Model):
@@ -27,7 +26,7 @@ class Decision(models.Model):
     user = models.ForeignKey("accounts.User", models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
     mode = models.CharField(_("mode"), max_length=10, choices=MODES, editable=False)
     symbol = models.CharField(_("symbol"), max_length=30, editable=False)
-    decision = models.CharField(_("decision"), max_length=20, choices=DecisionKind, editable=False)
+    decision = models.CharField(_("decision"), max_length=20, choices=DECISIONS, editable=False)
     confidence = models.DecimalField(
         _("confidence"),
         max_digits=5,
@@ -57,7 +56,7 @@ class Decision(models.Model):
         verbose_name = _("decision")
         verbose_name_plural = _("decisions")
         constraints = [
-            models.CheckConstraint(condition=Q(decision__in=DecisionKind.values), name="decision_known"),
+            models.CheckConstraint(condition=Q(decision__in=[kind for kind, _label in DECISIONS]), name="decision_known"),
             models.CheckConstraint(
                 condition=Q(confidence=None) | Q(confidence__gte=0, confidence__lte=100), name="decision_confidence_in_range"
             ),
