@@ -128,10 +128,17 @@ def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: in
         venue=venue,
         settings=settings,
         profile=profile_of(bot, settings=settings),
-        position=Position.objects.open().select_related("bot").filter(bot=bot, symbol=bot.symbol).first(),
+        position=_held(bot),
         now=max(slot, venue.clock.now()),
         lease_epoch=epoch,
     )
+
+
+def _held(bot: Bot) -> Position | None:
+    position = Position.objects.open().filter(bot=bot, symbol=bot.symbol).first()
+    if position is not None:
+        position.bot = bot
+    return position
 
 
 def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cycle | None:
