@@ -5,11 +5,13 @@ INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
     └ too late: missed
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection, transaction
@@ -45,7 +47,13 @@ RETURNING *
 """
 
 
-HOLD = "SELECT 1 FROM cycles WHERE id = %s AND runner_epoch = %s AND status = 'running' FOR UPDATE"
+# The rows are written only while the cycle is still this runner's, and it stays his until they are committed.
+WRITE = """
+WITH ours AS (SELECT id FROM cycles WHERE id = %(cycle)s AND runner_epoch = %(epoch)s AND status = 'running' FOR UPDATE)
+INSERT INTO stage_results (cycle_id, stage, action, reasons, data, duration_ms, created_at)
+SELECT ours.id, told.* FROM ours, jsonb_to_recordset(%(rows)s)
+    AS told (stage text, action text, reasons jsonb, data jsonb, duration_ms int, created_at timestamptz)
+"""
 
 
 class TakenOver(Exception):
@@ -177,7 +185,7 @@ class _Pipeline:
         self.context = context
         is_taken_over = context.cycle.runner_epoch > 1
         self.done = {row.stage: row for row in StageResult.objects.filter(cycle=context.cycle)} if is_taken_over else {}
-        self.unwritten: list[StageResult] = []  # rows of skipped stages, committed with the next stage that runs
+        self.unwritten: list[dict[str, Any]] = []  # rows of skipped stages, committed with the next stage that runs
         self.exit_reason = ""  # RiskCheck's own exit: Execution follows at once
         self.collected: Collected | None = None
         self.decision: Decision | None = None
@@ -207,10 +215,12 @@ class _Pipeline:
             outcome = work[stage]()
             self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
             if _ends_cycle(stage, outcome):
-                self._close(stage, outcome)
+                for later in STAGES[STAGES.index(stage) + 1 :]:
+                    self._skip(later)
+                self._write()
+                self._close(outcome)
             else:
-                self._hold()
-            self._write()
+                self._write()
         return outcome
 
     def _restored(self, stage: StageName) -> Outcome:
@@ -250,37 +260,31 @@ class _Pipeline:
         if stage not in self.done:
             self.unwritten.append(self._row(stage, NOT_REACHED, seconds=0))
 
-    def _row(self, stage: StageName, outcome: Outcome, *, seconds: float) -> StageResult:
-        return StageResult(
-            cycle=self.context.cycle,
-            stage=stage.value,
-            action=outcome.action.value,
-            reasons=[reason.as_row() for reason in outcome.reasons],
-            data=outcome.data,
-            duration_ms=round(seconds * 1000),
-            created_at=self.context.now,
-        )
+    def _row(self, stage: StageName, outcome: Outcome, *, seconds: float) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            "action": outcome.action,
+            "reasons": [reason.as_row() for reason in outcome.reasons],
+            "data": outcome.data,
+            "duration_ms": round(seconds * 1000),
+            "created_at": self.context.now.isoformat(),
+        }
 
     def _write(self) -> None:
-        StageResult.objects.bulk_create(self.unwritten)
+        """Write the rows that are due. Raises TakenOver when another runner has the cycle by now."""
+        cycle = self.context.cycle
+        with connection.cursor() as cursor:
+            cursor.execute(WRITE, {"cycle": cycle.pk, "epoch": cycle.runner_epoch, "rows": json.dumps(self.unwritten)})
+            if cursor.rowcount == 0:
+                raise TakenOver
         self.unwritten = []
 
-    def _hold(self) -> None:
-        """Keep the cycle from changing hands until this stage is committed. Raises TakenOver when it has done so before."""
-        with connection.cursor() as cursor:
-            cursor.execute(HOLD, [self.context.cycle.pk, self.context.cycle.runner_epoch])
-            if cursor.fetchone() is None:
-                raise TakenOver
-
-    def _close(self, stage: StageName, outcome: Outcome) -> None:
-        """The cycle ends here: rows for the stages it did not reach, its sentence, its lease given back."""
-        for later in STAGES[STAGES.index(stage) + 1 :]:
-            self._skip(later)
+    def _close(self, outcome: Outcome) -> None:
+        """The cycle ends here: its sentence, its lease given back."""
         cycle = self.context.cycle
-        ours = Cycle.objects.filter(pk=cycle.pk, runner_epoch=cycle.runner_epoch, status=CycleStatus.RUNNING)
-        closed = ours.update(status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None)
-        if not closed:
-            raise TakenOver
+        Cycle.objects.filter(pk=cycle.pk).update(
+            status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None
+        )
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))
 
 
