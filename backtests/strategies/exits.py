@@ -33,11 +33,6 @@ class ExitParameters(Parameters):
     )
 
 
-def strategy_exit_levels(entry_price: float, atr: float, parameters: ExitParameters) -> tuple[float, float]:
-    """Stop and target price, quote currency, frozen at entry. entry_price: the fill's. atr: ATR14 of the signal bar."""
-    return entry_price - parameters.stop_atr * atr, entry_price + parameters.target_atr * atr
-
-
 def exit_at_close(
     *,
     bars_since_fill: int,

@@ -99,13 +99,6 @@ def is_legal(before: Status | None, after: Status, actor: Actor) -> bool:
     return (before, after, actor) in MOVES
 
 
-def moves_as_sql(*, table_columns: tuple[str, str, str] = ("from_status", "to_status", "actor")) -> str:
-    """The table as an SQL condition over (from, to, actor) columns; birth has an empty from."""
-    rows = sorted((before or "", after, actor) for before, after, actor in MOVES)
-    values = ", ".join(f"('{before}', '{after}', '{actor}')" for before, after, actor in rows)
-    return f"({', '.join(table_columns)}) IN ({values})"
-
-
 def pairs_as_sql(before: str, after: str) -> str:
     """The legal (from, to) pairs as an SQL condition over two expressions, whoever moves."""
     rows = sorted({(first or "", second) for first, second, _actor in MOVES})

@@ -36,10 +36,3 @@ def is_current(*, name: str, epoch: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM leases WHERE name = %s AND epoch = %s AND expires_at >= clock_timestamp() FOR SHARE", [name, epoch])
         return cursor.fetchone() is not None
-
-
-def expire_all() -> int:
-    """End every lease: only for the supervisor that has just started the one database nobody else can reach."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE leases SET expires_at = '-infinity' WHERE expires_at > '-infinity'")
-        return cursor.rowcount

@@ -2,7 +2,7 @@ from math import nan
 
 import pytest
 
-from backtests.strategies.exits import ExitParameters, ExitReason, exit_at_close, strategy_exit_levels
+from backtests.strategies.exits import ExitParameters, ExitReason, exit_at_close
 
 
 def exit_of(**changed: float) -> ExitReason | None:
@@ -62,7 +62,3 @@ def test_the_first_rule_in_order_is_the_reason() -> None:
 @pytest.mark.parametrize("unknown", [{"strength": nan}, {"signal_strength": nan}])
 def test_unknown_strength_says_nothing(unknown: dict[str, float]) -> None:
     assert exit_of(**{"strength": 5.0, "signal_strength": 25.0} | unknown) is None
-
-
-def test_levels_stand_two_and_three_atr_from_the_entry() -> None:
-    assert strategy_exit_levels(100.0, 4.0, ExitParameters()) == (92.0, 112.0)

@@ -9,7 +9,9 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -17,11 +19,11 @@ from rich.table import Table
 from backtests.candles.archive import merged_with
 from backtests.candles.importing import read_file
 from backtests.candles.series import Candles
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.money import parse_decimal
 from monitoring import live
 from trading.selectors.replays import Summary, summarise
-from trading.services import replaying
+from trading.services import config, replaying
 
 EXAMPLE = """example:
   manage.py replay KRW-BTC_minute60.csv.gz --symbol KRW-BTC --strategy volatility_breakout --from 2023-01-01 --to 2024-01-01
@@ -56,6 +58,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read everything, refuse what is wrong in one sentence, then walk the bars."""
+        self._make_ready()
         try:
             replay = replaying.prepare(_order(options))
         except DgbotError as error:
@@ -67,6 +70,13 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(summary.as_json(), ensure_ascii=False))
         else:
             _show(summary)
+
+    def _make_ready(self) -> None:
+        """A database that nothing has been started on yet gets its tables and settings first."""
+        try:
+            config.current()
+        except (ProgrammingError, BadInput):
+            call_command("prepare", stdout=self.stderr)  # stdout belongs to the summary
 
 
 def _order(options: dict[str, Any]) -> replaying.Order:
