@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
+from dgbot.core.money import plain
 
 FRACTION_HELP = _("Fraction: 0.05 is 5 %.")
 
@@ -160,7 +161,7 @@ class Reservation(models.Model):
         indexes = [models.Index(fields=["account"], condition=Q(status="held"), name="reservation_held")]
 
     def __str__(self) -> str:
-        return f"{self.notional} {self.status}"
+        return f"{plain(self.notional)} {self.status}"
 
 
 class RiskEvent(models.Model):

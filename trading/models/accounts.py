@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
+from dgbot.core.money import plain
 
 
 class ExchangeName(models.TextChoices):
@@ -80,4 +81,4 @@ class AccountBalance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.free} {self.asset}"
+        return f"{plain(self.free)} {self.asset}"

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from dgbot.base.choices import MODES, PURPOSES, SIDES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
+from dgbot.core.money import plain
 
 
 class TradeStatus(models.TextChoices):
@@ -82,4 +83,4 @@ class Trade(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.side} {self.amount} {self.symbol} @ {self.price}"
+        return f"{self.side} {plain(self.amount)} {self.symbol} @ {plain(self.price)}"
