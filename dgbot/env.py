@@ -64,6 +64,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             "DGBOT_DEPLOYMENT", "Three base32 characters in every client id; one value per installation.", default="DEV", pattern="base32"
         ),
+        Variable("DGBOT_TEST_FULL", "Run long proofs whole instead of a sample; for tests.", "boolean", False),
         Variable("DGBOT_TEST_DATA", "Folder of recorded files that some tests read.", "path", None),
         Variable("DGBOT_PROCESS", "Name of this process in logs; set by whatever starts it.", default=""),
         Variable("DGBOT_TEST_REAPER", "End children as on macOS, where the kernel does not; for tests.", "boolean", False),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from dgbot.core.interval import Interval
@@ -10,13 +11,18 @@ from dgbot.core.types import (
     Candle,
     Capabilities,
     Fees,
+    KeyRights,
+    MarginState,
+    MarketTrade,
     OrderBook,
     OrderRequest,
+    StopRequest,
     Ticker,
     TradingRules,
     VenueFill,
     VenueOrder,
     VenuePosition,
+    VenueStop,
 )
 
 
@@ -52,6 +58,12 @@ class Quotes(CandleSource, Protocol):
     def order_book(self, symbol: str) -> OrderBook:
         """Both sides of the book. Raises ExchangeUnavailable when it is not known."""
 
+    def market_trades(self, symbol: str, *, since: datetime) -> Sequence[MarketTrade]:
+        """Executions between strangers since `since`, oldest first: what a feed missed while it was away.
+
+        Raises ExchangeUnavailable when the exchange does not reach back that far.
+        """
+
     def server_time(self) -> datetime:
         """The exchange's clock."""
 
@@ -75,11 +87,20 @@ class Exchange(Quotes, Protocol):
     def positions(self) -> Sequence[VenuePosition]:
         """Derivative positions; empty on a spot exchange."""
 
+    def key_rights(self) -> KeyRights:
+        """What this account's key may do. Raises CredentialsRefused when the exchange does not take it at all."""
+
+    def prepare(self, symbol: str, *, leverage: Decimal) -> MarginState | None:
+        """Bring `symbol` to one-way, isolated margin and `leverage`, and read back that it is so; None on a spot exchange.
+
+        Raises ExchangeRejected when the exchange confirms anything else: no order may then be sent.
+        """
+
     def place(self, request: OrderRequest) -> VenueOrder:
         """Send one order. Raises ExchangeRejected when it was certainly refused."""
 
-    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:
-        """Ask to cancel; the answer tells what became of the order."""
+    def cancel(self, *, symbol: str, exchange_order_id: str | None = None, client_id: str | None = None) -> VenueOrder:
+        """Ask to cancel, by either id; the answer tells what is known of the order by now, which may still be open."""
 
     def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:
         """One order with its fills, by either id; None when this exchange answers that it has none."""
@@ -91,4 +112,13 @@ class Exchange(Quotes, Protocol):
         """Orders created in [start, end) that will not fill any more; windows and pages are the adapter's business."""
 
     def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
-        """Executions since `since`, oldest first."""
+        """This account's executions since `since`, oldest first."""
+
+    def place_stop(self, request: StopRequest) -> VenueStop:
+        """Leave a stop at the exchange. Raises ExchangeRejected where `capabilities.resident_stops` is false."""
+
+    def cancel_stop(self, *, symbol: str, exchange_stop_id: str) -> None:
+        """Take a stop away; no error when it is gone already."""
+
+    def stops(self, symbol: str) -> Sequence[VenueStop]:
+        """Stops that wait at the exchange, read back."""

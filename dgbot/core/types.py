@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+
+from dgbot.core.interval import Interval
 
 
 class Mode(StrEnum):
@@ -55,12 +57,19 @@ class VenueOrderStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an exchange can do, as data."""
+    """What an exchange can do, as data. Callers branch on these and never on a name."""
 
     market_buy_in_quote: bool  # a market buy is sized by the money spent
     short_selling: bool
     resident_stops: bool  # stop orders that live at the exchange
     fees_in_quote: bool
+    leverage: bool = False  # `prepare` must have confirmed margin and leverage before the first order
+    order_types: frozenset[OrderType] = frozenset(OrderType)
+    intervals: frozenset[Interval] = frozenset(Interval)  # candles served
+    candles_per_page: int = 200
+    closed_orders_window: timedelta = timedelta(days=7)  # longest span one question for closed orders covers
+    book_depth: int = 15  # levels a side
+    streams_orders: bool = False  # a private feed tells of orders and balances
 
 
 @dataclass(frozen=True)
@@ -151,6 +160,59 @@ class VenuePosition:
     unrealised_profit: Decimal | None
 
 
+class MarginMode(StrEnum):
+    """Whether a derivative position shares the account's collateral."""
+
+    ISOLATED = "isolated"
+    CROSSED = "crossed"
+
+
+@dataclass(frozen=True)
+class MarginState:
+    """How a symbol's derivatives are traded in this account, as the exchange confirmed it."""
+
+    symbol: str
+    margin_mode: MarginMode
+    leverage: Decimal
+    is_one_way: bool  # one position per symbol, long or short
+
+
+@dataclass(frozen=True)
+class KeyRights:
+    """What the exchange says of a key. None is unknown, never "no"."""
+
+    can_read: bool | None
+    can_trade: bool | None
+    can_withdraw: bool | None
+    is_ip_locked: bool | None
+    expires_at: datetime | None
+    is_demo: bool | None = None
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """A position-level stop that lives at the exchange and covers the whole position, triggered by the mark price."""
+
+    client_id: str
+    symbol: str
+    side: Side  # of the order it sends
+    trigger_price: Decimal
+    amount: Decimal | None = None  # base; None: whatever the position holds
+
+
+@dataclass(frozen=True)
+class VenueStop:
+    """A stop as the exchange tells it. amount: base, None for "the whole position"."""
+
+    exchange_stop_id: str
+    client_id: str | None
+    symbol: str
+    side: Side
+    trigger_price: Decimal
+    amount: Decimal | None
+    created_at: datetime
+
+
 @dataclass(frozen=True)
 class OrderRequest:
     """One order as it is sent. Exactly one of `amount` (base) and `quote_amount` (quote) is given."""
@@ -178,6 +240,18 @@ class VenueFill:
     amount: Decimal
     fee: Decimal
     fee_currency: str
+    executed_at: datetime
+
+
+@dataclass(frozen=True)
+class MarketTrade:
+    """One execution between strangers, from the public trade stream. `sequence` grows within a symbol and never repeats."""
+
+    symbol: str
+    sequence: int
+    price: Decimal
+    amount: Decimal
+    side: Side  # of the taker
     executed_at: datetime
 
 

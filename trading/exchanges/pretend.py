@@ -19,20 +19,28 @@ from dgbot.core.types import (
     Candle,
     Capabilities,
     Fees,
+    KeyRights,
     Level,
+    MarginState,
+    MarketTrade,
     OrderBook,
     OrderRequest,
     OrderType,
     Side,
+    StopRequest,
     Ticker,
     TradingRules,
     VenueFill,
     VenueOrder,
     VenueOrderStatus,
     VenuePosition,
+    VenueStop,
 )
 
-CAPABILITIES = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True)
+CAPABILITIES = Capabilities(
+    market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True, order_types=frozenset({OrderType.MARKET})
+)
+NO_KEY_NEEDED = KeyRights(can_read=True, can_trade=True, can_withdraw=False, is_ip_locked=None, expires_at=None)
 
 
 class DuplicateClientId(Exception):
@@ -92,11 +100,19 @@ class PretendExchange:
         """See CandleSource."""
         return self.quotes.candles(symbol, interval, start=start, end=end)
 
+    def market_trades(self, symbol: str, *, since: datetime) -> Sequence[MarketTrade]:
+        """See Quotes."""
+        return self.quotes.market_trades(symbol, since=since)
+
     def server_time(self) -> datetime:
         """Market time."""
         return self.clock.now()
 
     # --- The account ---
+    def key_rights(self) -> KeyRights:
+        """Pretended money needs no key."""
+        return NO_KEY_NEEDED
+
     def fees(self, symbol: str) -> Fees:
         """See Exchange."""
         return self.fee_rates
@@ -108,6 +124,10 @@ class PretendExchange:
     def positions(self) -> Sequence[VenuePosition]:
         """A spot exchange has none."""
         return []
+
+    def prepare(self, symbol: str, *, leverage: Decimal) -> MarginState | None:
+        """A spot exchange lends nothing."""
+        return None
 
     # --- Orders ---
     def place(self, request: OrderRequest) -> VenueOrder:
@@ -126,11 +146,11 @@ class PretendExchange:
         self._remember(order, rules=rules)
         return order
 
-    def cancel(self, *, exchange_order_id: str, symbol: str) -> VenueOrder:
+    def cancel(self, *, symbol: str, exchange_order_id: str | None = None, client_id: str | None = None) -> VenueOrder:
         """Nothing rests here, so there is nothing to cancel: the order as it ended."""
-        order = self.store.order(client_id=None, exchange_order_id=exchange_order_id)
+        order = self.store.order(client_id=client_id, exchange_order_id=exchange_order_id)
         if order is None:
-            raise ExchangeRejected(f"there is no order {exchange_order_id}", code="order_not_found")
+            raise ExchangeRejected(f"there is no order {exchange_order_id or client_id}", code="order_not_found")
         return order
 
     def order(self, *, symbol: str, client_id: str | None = None, exchange_order_id: str | None = None) -> VenueOrder | None:
@@ -148,6 +168,17 @@ class PretendExchange:
     def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
         """See Exchange."""
         return [fill for order in self.store.orders(start=since, end=None) for fill in order.fills if symbol in (None, fill.symbol)]
+
+    def place_stop(self, request: StopRequest) -> VenueStop:
+        """None live here: the guardian watches."""
+        raise ExchangeRejected(f"{request.client_id}: stops do not live at this exchange; the guardian watches them", code="no_stops")
+
+    def cancel_stop(self, *, symbol: str, exchange_stop_id: str) -> None:
+        """There is none to take away."""
+
+    def stops(self, symbol: str) -> Sequence[VenueStop]:
+        """See Exchange."""
+        return []
 
     def _levels(self, request: OrderRequest) -> tuple[Level, ...]:
         book = self.quotes.order_book(request.symbol)

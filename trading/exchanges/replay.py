@@ -9,7 +9,7 @@ from backtests.candles.series import Candles
 from dgbot.core.errors import BadInput, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import Clock
-from dgbot.core.types import Candle, OrderBook, Ticker, TradingRules
+from dgbot.core.types import Candle, MarketTrade, OrderBook, Ticker, TradingRules
 from trading.exchanges import upbit_rules
 from trading.exchanges.assumed import assumed_book
 
@@ -46,6 +46,10 @@ class ReplayQuotes:
         """See CandleSource."""
         self._check(symbol, interval)
         return [candle for candle in self.recording.closed_at(self.clock.now()) if start <= candle.opened_at < end]
+
+    def market_trades(self, symbol: str, *, since: datetime) -> Sequence[MarketTrade]:
+        """See Quotes."""
+        raise ExchangeUnavailable(f"a recording of candles holds no single trades of {symbol}")
 
     def server_time(self) -> datetime:
         """Market time."""

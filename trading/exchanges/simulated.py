@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from backtests.candles.series import Candles
+from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import Clock
-from dgbot.core.types import Candle, OrderBook, Ticker, TradingRules
+from dgbot.core.types import Candle, MarketTrade, OrderBook, Ticker, TradingRules
 from trading.exchanges.simulated_market import SimulatedMarket
 
 
@@ -39,6 +40,10 @@ class SimulatedQuotes:
     def candles(self, symbol: str, interval: Interval, *, start: datetime, end: datetime) -> Sequence[Candle]:
         """See CandleSource."""
         return list(self.market_of(symbol).candles(interval, start, min(end, self.clock.now())).closed_at(self.clock.now()))
+
+    def market_trades(self, symbol: str, *, since: datetime) -> Sequence[MarketTrade]:
+        """See Quotes."""
+        raise ExchangeUnavailable(f"a simulated market holds no single trades of {symbol}")
 
     def server_time(self) -> datetime:
         """Market time."""
