@@ -1,16 +1,50 @@
-"""Exits of the strategies that follow a breakout: two prices frozen at entry, three rules asked at each close.
+"""Exits a strategy adds to the prices frozen at entry: rules asked at each close, the same for every strategy, long and short.
 
     bar          0        1   2   3        …        24       25 on
              fill bar   fake-out watched                    time-out when under its profit
-                        weakening: at every close
+                        weakening, hold and the strategy's own exit: at every close
 
-The first rule that holds, in the order fake-out, weakening, time-out, is the reason; it fills at the next open.
+The first rule that holds, in the order fake-out, weakening, time-out, hold, signal, is the reason; it fills at the next open.
 """
 
+import math
 from dataclasses import dataclass
 
-from backtests.strategies.base import Parameters, bounded
+from backtests.strategies.base import YES, Parameters, bounded
+from dgbot.core.errors import BadInput
 from risk.domain.exits import ExitReason
+
+
+@dataclass(frozen=True)
+class ExitRules:
+    """What is asked at each close of an open position, as plain numbers; the defaults switch every rule off.
+
+    fakeout_bars: bars after the fill bar in which a close beyond the fake-out distance is a fake-out; 0 is off.
+    weakening_adx, weakening_ratio: leave when ADX14 is under the first and under the ratio times its value at the signal; 0 is off.
+    timeout_bars, timeout_profit: from `timeout_bars` + 1 bars after the fill bar on, leave under that profit (fraction); 0 is off.
+    hold_bars: leave at the open this many bars after the fill bar's; 0 is off.
+    partial_levels: (profit, share): at that profit (fraction of the entry price) this share of what is then held is sold,
+    once; profits rise. Raises BadInput for a value that has no meaning.
+    """
+
+    fakeout_bars: int = 0
+    weakening_adx: float = 0.0
+    weakening_ratio: float = 0.0
+    timeout_bars: int = 0
+    timeout_profit: float = 0.0
+    hold_bars: int = 0
+    partial_levels: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("fakeout_bars", "weakening_adx", "weakening_ratio", "timeout_bars", "hold_bars"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise BadInput(f"Exit rule {name} is {value}; it must be 0 (off) or more.")
+        if not math.isfinite(self.timeout_profit):
+            raise BadInput(f"Exit rule timeout_profit is {self.timeout_profit}; it must be a fraction.")
+        profits = [profit for profit, _share in self.partial_levels]
+        if profits != sorted(set(profits)) or not all(0 < profit < math.inf and 0 < share <= 1 for profit, share in self.partial_levels):
+            raise BadInput(f"Partial levels {self.partial_levels} must be pairs of a rising positive profit and a share in 0…1.")
 
 
 @dataclass(frozen=True)
@@ -32,6 +66,16 @@ class ExitParameters(Parameters):
         0.02, low=-0.5, high=5, unit="fraction", help="After that, leave when the profit is under this; 0.02 is 2 %."
     )
 
+    def exit_rules(self) -> ExitRules:
+        """The rules these parameters set."""
+        return ExitRules(
+            fakeout_bars=self.fakeout_bars,
+            weakening_adx=self.weakening_adx,
+            weakening_ratio=self.weakening_ratio,
+            timeout_bars=self.timeout_bars,
+            timeout_profit=self.timeout_profit,
+        )
+
 
 def exit_at_close(
     *,
@@ -41,17 +85,23 @@ def exit_at_close(
     fakeout_distance: float,
     strength: float,
     signal_strength: float,
-    parameters: ExitParameters,
+    rules: ExitRules,
+    signal: int = 0,
+    is_long: bool = True,
 ) -> ExitReason | None:
     """Why to leave at the next open, or None. bars_since_fill: 0 at the close of the bar the entry filled in.
 
     close, entry_price (the fill's), fakeout_distance (of the signal bar): quote currency. strength, signal_strength: ADX14
-    now and at the signal bar. An unknown (NaN) input means that its rule says nothing: every comparison with NaN is false.
+    now and at the signal bar. signal: the strategy's own exit answer for this side at this close.
+    An unknown input (NaN, UNKNOWN) means that its rule says nothing: every comparison with NaN is false.
     """
-    if 1 <= bars_since_fill <= parameters.fakeout_bars and close < entry_price - fakeout_distance:
+    side = 1 if is_long else -1
+    if 1 <= bars_since_fill <= rules.fakeout_bars and side * close < side * (entry_price - side * fakeout_distance):
         return ExitReason.FAKEOUT
-    if strength < parameters.weakening_adx and strength < parameters.weakening_ratio * signal_strength:
+    if strength < rules.weakening_adx and strength < rules.weakening_ratio * signal_strength:
         return ExitReason.WEAKENING
-    if bars_since_fill > parameters.timeout_bars and close < entry_price * (1 + parameters.timeout_profit):
+    if bars_since_fill > rules.timeout_bars > 0 and side * close < side * (entry_price * (1 + side * rules.timeout_profit)):
         return ExitReason.TIMEOUT
-    return None
+    if rules.hold_bars and bars_since_fill + 1 >= rules.hold_bars:
+        return ExitReason.HOLD
+    return ExitReason.SIGNAL if signal == YES else None

@@ -12,9 +12,13 @@ class ExitReason(StrEnum):
 
     STOP = "stop"
     TARGET = "target"
+    TRAILING = "trailing"
+    PARTIAL = "partial"
+    LIQUIDATION = "liquidation"
     FAKEOUT = "fakeout"
     WEAKENING = "weakening"
     TIMEOUT = "timeout"
+    HOLD = "hold"
     SIGNAL = "signal"
     MANUAL = "manual"
 

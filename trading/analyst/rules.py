@@ -60,7 +60,7 @@ def propose_exit(
             fakeout_distance=_number(plan.get("fakeout_distance")),
             strength=strength,
             signal_strength=_number(plan.get("strength")),
-            parameters=parameters,
+            rules=parameters.exit_rules(),
         )
     if reason is None:
         return Proposal(DecisionKind.HOLD, f"{strategy.name} keeps the position, {bars} bars after its fill.", indicators=indicators)

@@ -2,7 +2,8 @@ from math import nan
 
 import pytest
 
-from backtests.strategies.exits import ExitParameters, ExitReason, exit_at_close
+from backtests.strategies.exits import ExitParameters, ExitReason, ExitRules, exit_at_close
+from dgbot.core.errors import BadInput
 
 
 def exit_of(**changed: float) -> ExitReason | None:
@@ -14,7 +15,7 @@ def exit_of(**changed: float) -> ExitReason | None:
         "strength": 30.0,
         "signal_strength": 25.0,
     }
-    return exit_at_close(**{**usual, **changed}, parameters=ExitParameters())  # type: ignore[arg-type]
+    return exit_at_close(**{**usual, **changed}, rules=ExitParameters().exit_rules())  # type: ignore[arg-type]
 
 
 def test_a_healthy_trade_is_kept() -> None:
@@ -62,3 +63,43 @@ def test_the_first_rule_in_order_is_the_reason() -> None:
 @pytest.mark.parametrize("unknown", [{"strength": nan}, {"signal_strength": nan}])
 def test_unknown_strength_says_nothing(unknown: dict[str, float]) -> None:
     assert exit_of(**{"strength": 5.0, "signal_strength": 25.0} | unknown) is None
+
+
+def test_without_a_rule_a_position_is_kept_whatever_happens() -> None:
+    usual = {"close": 1.0, "entry_price": 100.0, "fakeout_distance": 1.0, "strength": 0.0, "signal_strength": 90.0}
+    assert exit_at_close(bars_since_fill=500, **usual, rules=ExitRules()) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("close", "bar", "reason"), [(102.1, 3, ExitReason.FAKEOUT), (98.1, 25, ExitReason.TIMEOUT), (97.9, 25, None)])
+def test_a_short_is_judged_the_other_way_round(close: float, bar: int, reason: ExitReason | None) -> None:
+    usual = {"entry_price": 100.0, "fakeout_distance": 2.0, "strength": 30.0, "signal_strength": 25.0}
+    found = exit_at_close(bars_since_fill=bar, close=close, **usual, rules=ExitParameters().exit_rules(), is_long=False)  # type: ignore[arg-type]
+    assert found == reason
+
+
+def test_a_position_held_for_a_number_of_bars_leaves_at_the_open_after_them() -> None:
+    usual = {"close": 101.0, "entry_price": 100.0, "fakeout_distance": nan, "strength": nan, "signal_strength": nan}
+    reasons = [exit_at_close(bars_since_fill=bar, **usual, rules=ExitRules(hold_bars=3)) for bar in range(4)]  # type: ignore[arg-type]
+    assert reasons == [None, None, ExitReason.HOLD, ExitReason.HOLD]
+
+
+def test_the_strategys_own_exit_comes_last_and_its_unknown_says_nothing() -> None:
+    usual = {"bars_since_fill": 5, "close": 101.0, "entry_price": 100.0, "fakeout_distance": nan, "strength": nan, "signal_strength": nan}
+    reasons = [exit_at_close(**usual, rules=ExitRules(), signal=answer) for answer in (-1, 0, 1)]  # type: ignore[arg-type]
+    assert reasons == [None, None, ExitReason.SIGNAL]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fakeout_bars": -1},
+        {"weakening_adx": nan},
+        {"timeout_profit": nan},
+        {"partial_levels": ((0.1, 0.5), (0.05, 1.0))},
+        {"partial_levels": ((0.05, 0.0),)},
+        {"partial_levels": ((nan, 0.5),)},
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        ExitRules(**wrong)  # type: ignore[arg-type]
