@@ -30,7 +30,7 @@ esac
 
 # The operator's settings, servers and data must not reach the tests, nor the tests them.
 for name in $(env | sed -n 's/^\(DGBOT_[A-Z0-9_]*\|DATABASE_[A-Z_]*URL\|REDIS_URL\)=.*/\1/p'); do
-    [ "$name" = DGBOT_TEST_DATA ] || unset "$name"
+    case $name in DGBOT_TEST_DATA | DGBOT_TEST_FULL) ;; *) unset "$name" ;; esac
 done
 ensure_environment requirements-dev.txt || exit 2
 DGBOT_DATA_DIR=$(mktemp -d /tmp/dgbot-test.XXXXXX)
