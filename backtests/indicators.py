@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Column = NDArray[np.float64]
 
 WILDER_BARS = 14  # Wilder's own length for RSI, ATR and ADX
+WILDER_LOOK_BACK = 125  # bars after which all older ones together weigh under a thousandth in ADX14, the slowest of the three
 
 
 def sma(values: Column, bars: int) -> Column:

@@ -243,7 +243,16 @@ def eager_strategy(*, entry: int = YES, on_signals: Callable[[], None] = lambda:
             gates={"eager": np.full(len(candles), YES if entry == YES else NO, dtype=np.int8)},
         )
 
-    return Strategy(name="eager", parameters=ExitParameters, warm_up=lambda _parameters: 1, signals=signals)
+    return Strategy(
+        name="eager",
+        title="Eager",
+        description="Buys at every close.",
+        parameters=ExitParameters,
+        warm_up=lambda _parameters: 1,
+        look_back=lambda _parameters: 1,
+        signals=signals,
+        exit_rules=ExitParameters.exit_rules,
+    )
 
 
 def execute(sql: str, *values: Any) -> None:

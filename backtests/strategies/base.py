@@ -3,17 +3,20 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.candles.series import Candles
 from dgbot.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from backtests.strategies.exits import ExitRules  # its parameters build on this module
 
 UNKNOWN, NO, YES = -1, 0, 1
 
 Answers = NDArray[np.int8]
+Times = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 P = TypeVar("P", bound="Parameters")
 
@@ -61,34 +64,110 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
-class Signals:
-    """What a strategy says at each close: arrays (n,), one value per candle.
+class Decisions:
+    """Stored answers of an analyst, oldest first, for strategies that replay them: arrays (n,), one value per decision.
 
-    entry: int8, YES enters long at the next open, NO does not, UNKNOWN where a gate or the stop distance is unknown.
-    stop_distance, target_distance, fakeout_distance: float64, quote currency, measured from the entry price; NaN unknown.
-    strength: float64, ADX14; NaN unknown. gates: name → int8 in YES, NO, UNKNOWN, for hit rates.
+    decided_at: int64, ns UTC. entry, exit: int8, what it told: YES, NO, or UNKNOWN where it abstained.
+    confidence: float64, 0…100; NaN where the rule does not apply. stop_distance, target_distance: float64, quote currency
+    from the entry price; NaN none. Raises ValueError when the columns differ in length or time runs backwards.
+    """
+
+    decided_at: Times
+    entry: Answers
+    exit: Answers
+    confidence: Numbers
+    stop_distance: Numbers
+    target_distance: Numbers
+
+    def __post_init__(self) -> None:
+        lengths = {one.name: len(getattr(self, one.name)) for one in fields(self)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the columns of decisions must be equally long, were {lengths}")
+        if (np.diff(self.decided_at) < 0).any():
+            raise ValueError("decisions must be sorted by decided_at, oldest first")
+
+    @classmethod
+    def none(cls) -> "Decisions":
+        """No decision at all."""
+        nothing, silent = np.empty(0), np.empty(0, dtype=np.int8)
+        return cls(np.empty(0, dtype=np.int64), silent, silent, nothing, nothing, nothing)
+
+
+LEFT_OUT: Any = None  # a column a strategy does not give
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What a strategy says at each close: arrays (n,), one value per candle. What it leaves out has the value in brackets.
+
+    entry, short_entry [NO]: int8, YES enters long (short) at the next open, NO does not, UNKNOWN where a gate or a distance it
+    needs is unknown. exit, short_exit [NO]: int8, YES leaves a long (short) at the next open, UNKNOWN says nothing.
+    stop_distance, target_distance, fakeout_distance [NaN]: float64, quote currency from the entry price, against the position
+    for stop and fake-out, with it for the target; NaN: the strategy gives none and the risk profile's fraction alone holds.
+    strength [NaN]: float64, ADX14; NaN unknown. size_hint [1]: float64, 0…1, share of the allowed size.
+    gates: name → int8 in YES, NO, UNKNOWN, for hit rates; those of the short side are called `short_…`.
     """
 
     entry: Answers
-    stop_distance: Numbers
-    target_distance: Numbers
-    fakeout_distance: Numbers
-    strength: Numbers
-    gates: dict[str, Answers]
+    short_entry: Answers = LEFT_OUT
+    exit: Answers = LEFT_OUT
+    short_exit: Answers = LEFT_OUT
+    stop_distance: Numbers = LEFT_OUT
+    target_distance: Numbers = LEFT_OUT
+    fakeout_distance: Numbers = LEFT_OUT
+    strength: Numbers = LEFT_OUT
+    size_hint: Numbers = LEFT_OUT
+    gates: dict[str, Answers] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.entry)
+        for name, left_out in COLUMNS.items():
+            column = getattr(self, name)
+            if column is LEFT_OUT:
+                object.__setattr__(self, name, np.full(count, left_out))
+            elif column.dtype != left_out.dtype or column.shape != (count,):
+                raise ValueError(f"{name} must be {left_out.dtype} of shape ({count},), was {column.dtype} of shape {column.shape}")
 
     def hit_rates(self) -> dict[str, float]:
         """Share of the bars at which each gate was open, of those where it was known; NaN when it never was."""
         return {name: _share(answers) for name, answers in self.gates.items()}
 
 
+COLUMNS: dict[str, np.int8 | np.float64] = {
+    "entry": np.int8(NO),
+    "short_entry": np.int8(NO),
+    "exit": np.int8(NO),
+    "short_exit": np.int8(NO),
+    "stop_distance": np.float64(math.nan),
+    "target_distance": np.float64(math.nan),
+    "fakeout_distance": np.float64(math.nan),
+    "strength": np.float64(math.nan),
+    "size_hint": np.float64(1),
+}
+
+
 @dataclass(frozen=True)
 class Strategy(Generic[P]):
-    """A strategy by name. warm_up: bars, from the anchor on, at which every answer is unknown."""
+    """A strategy by name; title and description are plain English, translated by the face that shows them.
+
+    signals(candles, parameters) → Signals; where `needs_decisions`, also signals(candles, parameters, decisions).
+    exit_rules(parameters): what is asked of a position at each close. warm_up(parameters): bars, from the anchor on, at which
+    every answer is unknown. look_back(parameters): the answer at a bar depends on this many bars up to it, itself included;
+    where `is_recursive`, older bars weigh under a thousandth each. needs_btc: its candles of BTC must be collected, too.
+    """
 
     name: str
+    title: str
+    description: str
     parameters: type[P]
     warm_up: Callable[[P], int]
-    signals: Callable[[Candles, P], Signals]
+    look_back: Callable[[P], int]
+    signals: Callable[..., Signals]
+    exit_rules: "Callable[[P], ExitRules]"
+    allows_shorts: bool = False
+    is_recursive: bool = False
+    needs_btc: bool = False
+    needs_decisions: bool = False
 
 
 def answers(condition: NDArray[np.bool_], *inputs: Numbers) -> Answers:

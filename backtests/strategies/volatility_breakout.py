@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backtests.candles.series import Candles
-from backtests.indicators import WILDER_BARS, adx14, atr14, bollinger_width, max_before, mean_before, min_before, sma
+from backtests.indicators import WILDER_BARS, WILDER_LOOK_BACK, adx14, atr14, bollinger_width, max_before, mean_before, min_before, sma
 from backtests.strategies.base import Answers, Numbers, Signals, Strategy, all_open, answers, bounded
 from backtests.strategies.exits import ExitParameters
 
@@ -79,4 +79,14 @@ def _volume(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answe
     return answers(candles.volume > parameters.volume_factor * usual, usual)
 
 
-STRATEGY = Strategy(name="volatility_breakout", parameters=VolatilityBreakoutParameters, warm_up=warm_up, signals=signals)
+STRATEGY = Strategy(
+    name="volatility_breakout",
+    title="Volatility breakout",
+    description="Buys when a quiet market in an upward trend leaves its range on strong volume.",
+    parameters=VolatilityBreakoutParameters,
+    warm_up=warm_up,
+    look_back=lambda parameters: max(warm_up(parameters) + 1, WILDER_LOOK_BACK),
+    signals=signals,
+    exit_rules=VolatilityBreakoutParameters.exit_rules,
+    is_recursive=True,
+)

@@ -8,7 +8,7 @@ import numpy as np
 from backtests.candles.series import Candles
 from backtests.indicators import rsi14
 from backtests.strategies.base import UNKNOWN, YES, Parameters, Strategy
-from backtests.strategies.exits import ExitParameters, exit_at_close
+from backtests.strategies.exits import exit_at_close
 from dgbot.core.money import SMALLEST_STEP, from_float, plain
 from trading.domain.stages import DecisionKind, Proposal
 
@@ -16,7 +16,7 @@ GATE_WORDS = {UNKNOWN: "unknown", YES: "open"}
 
 
 def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameters: Parameters) -> Proposal:
-    """What the strategy says at the newest close when nothing is held."""
+    """What the strategy says at the newest close when nothing is held. Only longs are proposed: a short stays a backtest's."""
     signals = strategy.signals(candles, parameters)
     entry, gates = int(signals.entry[-1]), {name: int(column[-1]) for name, column in signals.gates.items()}
     told = ", ".join(f"{name} {GATE_WORDS.get(answer, 'shut')}" for name, answer in gates.items())
@@ -51,17 +51,16 @@ def propose_exit(
     bars = len(candles) - 1 - fill_bar
     close, strength = float(candles.close[-1]), float(signals.strength[-1])
     indicators = {"adx14": _known(strength), "close": close, "bars_since_fill": float(bars)}
-    reason = None
-    if isinstance(parameters, ExitParameters):
-        reason = exit_at_close(
-            bars_since_fill=bars,
-            close=close,
-            entry_price=float(entry_price),
-            fakeout_distance=_number(plan.get("fakeout_distance")),
-            strength=strength,
-            signal_strength=_number(plan.get("strength")),
-            rules=parameters.exit_rules(),
-        )
+    reason = exit_at_close(
+        bars_since_fill=bars,
+        close=close,
+        entry_price=float(entry_price),
+        fakeout_distance=_number(plan.get("fakeout_distance")),
+        strength=strength,
+        signal_strength=_number(plan.get("strength")),
+        rules=strategy.exit_rules(parameters),
+        signal=int(signals.exit[-1]),
+    )
     if reason is None:
         return Proposal(DecisionKind.HOLD, f"{strategy.name} keeps the position, {bars} bars after its fill.", indicators=indicators)
     return Proposal(DecisionKind.SELL, f"{strategy.name} leaves: {reason}.", exit_reason=reason, indicators=indicators)
