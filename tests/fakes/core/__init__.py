@@ -1,0 +1,1 @@
+"""What every fake exchange shares: books, matching, money, a ledger of truth, clock, limits, faults, request log, server."""
