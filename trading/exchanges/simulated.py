@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from backtests.candles.series import Candles
-from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import Clock
 from dgbot.core.types import Candle, MarketTrade, OrderBook, Ticker, TradingRules
@@ -43,7 +42,7 @@ class SimulatedQuotes:
 
     def market_trades(self, symbol: str, *, since: datetime) -> Sequence[MarketTrade]:
         """See Quotes."""
-        raise ExchangeUnavailable(f"a simulated market holds no single trades of {symbol}")
+        return self.market_of(symbol).trades(since - timedelta(microseconds=1), self.clock.now())
 
     def server_time(self) -> datetime:
         """Market time."""

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtests.candles.series import COLUMNS, Candles
-from dgbot.core.clock import to_nanoseconds
+from dgbot.core.clock import from_nanoseconds, to_nanoseconds
 from dgbot.core.errors import BadInput
 from dgbot.core.interval import Interval
 from dgbot.core.money import round_nearest
-from dgbot.core.types import OrderBook, TradingRules
+from dgbot.core.types import MarketTrade, OrderBook, Side, TradingRules
 from trading.exchanges import upbit_rules
 from trading.exchanges.simulated_book import book_around
 from trading.exchanges.simulated_paths import (
@@ -43,8 +43,12 @@ OTHER_PRICES = (20.0, 50_000.0)  # a symbol not listed gets a level of its own b
 TURNOVER_PER_HOUR = 1.2e10  # KRW in a usual hour
 
 HOUR_NS = Interval.HOUR_1.nanoseconds
+CHAPTER_NS = CHAPTER_HOURS * HOUR_NS
 STEP_NS = HOUR_NS // STEPS_PER_HOUR
+MINUTE_NS = Interval.MINUTE_1.nanoseconds
 BOOK_EVERY_NS = 2_000_000_000
+LAST_TRADE_NS = 59_999_000_000  # a minute's last trade: at its closing price, still inside it
+TRADE_OFFSETS = np.append(np.arange(60, dtype=np.int64) * 1_000_000_000, LAST_TRADE_NS)  # one a second, and the last
 PLANS, PATHS, BOOKS = 0, 1, 2  # streams of randomness
 
 Numbers = NDArray[np.float64]
@@ -68,6 +72,7 @@ class SimulatedMarket:
         self._path = lru_cache(maxsize=64)(self._draw_path)
         self._hours = lru_cache(maxsize=2048)(self._draw_hours)
         self._minutes = lru_cache(maxsize=64)(self._draw_minutes)
+        self._trades = lru_cache(maxsize=4)(self._draw_trades)
 
     def price_at(self, instant: datetime) -> Decimal:
         """The last price at `instant` (aware), quote, on the tick. Raises BadInput before the history begins."""
@@ -82,10 +87,8 @@ class SimulatedMarket:
     def candles(self, interval: Interval, start: datetime, end: datetime) -> Candles:
         """Candles opened in [start, end), both aware, closed or not: the caller knows what time it is.
 
-        An hour without a trade has none. Raises BadInput for intervals under a minute.
+        An hour without a trade has none. They are what `trades` adds up to, on every interval.
         """
-        if interval.seconds < 60:
-            raise BadInput(f"The simulated market has no {interval} candles; the shortest are 1m.")
         first = max(-(-to_nanoseconds(start) // interval.nanoseconds), -(-self._start_ns // interval.nanoseconds))
         last = max(-(-to_nanoseconds(end) // interval.nanoseconds), first)
         columns = self._grouped(interval, first * interval.nanoseconds, last * interval.nanoseconds)
@@ -94,6 +97,28 @@ class SimulatedMarket:
     def closed_candles(self, interval: Interval, until: datetime) -> Candles:
         """Every candle of the history and since, closed at `until` (aware); the first is the anchor."""
         return self.candles(interval, self.starts_at, until - interval.length + timedelta(microseconds=1))
+
+    def trades(self, after: datetime, until: datetime) -> list[MarketTrade]:
+        """Executions between strangers in (after, until], both aware, oldest first. None before the history begins."""
+        first, last = (max(to_nanoseconds(instant) + 1, self._start_ns) for instant in (after, until))
+        chapters = range((first - self._start_ns) // CHAPTER_NS, -(-(last - self._start_ns) // CHAPTER_NS))
+        return [trade for chapter in chapters for trade in self._trades_of(chapter, first, last)]
+
+    def _trades_of(self, chapter: int, first: int, last: int) -> list[MarketTrade]:
+        instants, prices, amounts = self._trades(chapter)
+        rises = np.diff(prices, prepend=prices[0]) >= 0
+        part = slice(*np.searchsorted(instants, [first, last]))
+        return [
+            MarketTrade(
+                symbol=self.symbol,
+                sequence=int(instant - self._start_ns) // 1_000_000,
+                price=Decimal(repr(float(price))),
+                amount=Decimal(f"{amount:.8f}"),
+                side=Side.BUY if is_rise else Side.SELL,
+                executed_at=from_nanoseconds(instant),
+            )
+            for instant, price, amount, is_rise in zip(instants[part], prices[part], amounts[part], rises[part], strict=True)
+        ]
 
     def order_book_at(self, instant: datetime) -> OrderBook:
         """Both sides around the last price; lively and quiet times have their own depth."""
@@ -144,22 +169,54 @@ class SimulatedMarket:
         prices, volumes = self._path(chapter)
         return self._table(chapter, prices, np.round(volumes.sum(axis=1), 8), step_ns=HOUR_NS)
 
+    def _draw_trades(self, chapter: int) -> tuple[NDArray[np.int64], Numbers, Numbers]:
+        """Instants (ns), prices on the tick and amounts (base) of the trades whose minutes add up to the minute candles."""
+        prices, volumes = self._path(chapter)
+        minute_starts = np.arange(MINUTES_PER_HOUR) * STEPS_PER_MINUTE
+        windows = prices[:, minute_starts[:, None] + np.arange(STEPS_PER_MINUTE + 1)].reshape(-1, STEPS_PER_MINUTE + 1)
+        step, rest = np.divmod(TRADE_OFFSETS[:-1], STEP_NS)
+        inside = windows[:, step] + (windows[:, step + 1] - windows[:, step]) * (rest / STEP_NS)
+        traded = np.column_stack([self._on_tick(inside), windows[:, -1]])
+        lots = np.rint(volumes.reshape(-1) * 1e8).astype(np.int64)
+        shares = np.repeat(lots[:, None] // len(TRADE_OFFSETS), len(TRADE_OFFSETS), axis=1)
+        shares[:, 0] += lots - shares.sum(axis=1)
+        opened = self._start_ns + chapter * CHAPTER_NS + np.arange(len(windows), dtype=np.int64) * MINUTE_NS
+        happened = shares.reshape(-1) > 0
+        instants = (opened[:, None] + TRADE_OFFSETS).reshape(-1)
+        return instants[happened], traded.reshape(-1)[happened], shares.reshape(-1)[happened] / 1e8
+
+    def _draw_seconds(self, chapter: int, interval: Interval) -> Table:
+        """Candles under a minute: each minute's last trade closes its last one."""
+        instants, prices, amounts = self._trades(chapter)
+        opened = instants // interval.nanoseconds * interval.nanoseconds
+        starts = np.flatnonzero(np.diff(opened, prepend=-1))
+        return {
+            "open_time": opened[starts],
+            "open": prices[starts],
+            "high": np.maximum.reduceat(prices, starts),
+            "low": np.minimum.reduceat(prices, starts),
+            "close": prices[np.append(starts[1:], len(opened)) - 1],
+            "volume": np.round(np.add.reduceat(amounts, starts), 8),
+        }
+
     def _table(self, chapter: int, windows: Numbers, volume: Numbers, *, step_ns: int) -> Table:
-        opened = self._start_ns + chapter * CHAPTER_HOURS * HOUR_NS + np.arange(len(windows), dtype=np.int64) * step_ns
+        opened = self._start_ns + chapter * CHAPTER_NS + np.arange(len(windows), dtype=np.int64) * step_ns
         high, low = windows.max(axis=1), windows.min(axis=1)
         columns = (opened, windows[:, 0], high, low, windows[:, -1], volume)
         return {name: column[volume > 0] for name, column in zip(COLUMNS, columns, strict=True)}
 
     def _grouped(self, interval: Interval, first_ns: int, last_ns: int) -> Table:
-        draw = self._hours if interval.seconds >= Interval.HOUR_1.seconds else self._minutes
-        length = CHAPTER_HOURS * HOUR_NS
-        chapters = (
-            range((first_ns - self._start_ns) // length, -(-(last_ns - self._start_ns) // length)) if last_ns > first_ns else range(1)
-        )
-        tables = [draw(chapter) for chapter in chapters]
+        is_whole = last_ns > first_ns
+        first, stop = (first_ns - self._start_ns) // CHAPTER_NS, -(-(last_ns - self._start_ns) // CHAPTER_NS)
+        tables = [self._drawn(interval, chapter) for chapter in (range(first, stop) if is_whole else range(1))]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
         start, stop = np.searchsorted(joined["open_time"], [first_ns, last_ns])
         return _grouped_by(interval, {name: column[start:stop] for name, column in joined.items()})
+
+    def _drawn(self, interval: Interval, chapter: int) -> Table:
+        if interval.seconds >= Interval.HOUR_1.seconds:
+            return self._hours(chapter)
+        return self._minutes(chapter) if interval.seconds >= Interval.MINUTE_1.seconds else self._draw_seconds(chapter, interval)
 
     def _on_tick(self, prices: Numbers) -> Numbers:
         ticks = self._ticks[np.searchsorted(self._starts, prices, side="right") - 1]
