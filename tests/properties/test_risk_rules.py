@@ -14,7 +14,7 @@ from risk.domain.breakers import LossLimits, tripped
 from risk.domain.days import trading_day, week_start
 from risk.domain.exits import ExitReason, exit_due, protect_long
 from risk.domain.reasons import Reason
-from risk.domain.sizing import Size, sellable, size_fixed
+from risk.domain.sizing import Size, sellable, size_within
 
 D = Decimal
 WON = D(1)
@@ -37,7 +37,7 @@ def size(**changes: Decimal) -> Size:
     """What 50,000 KRW of plenty become, but for `changes`; `cap` is the only cap."""
     given = {"wanted": D(50_000), "free_cash": D(10**9), "fee_rate": D("0.0005"), "minimum_total": D(5000), "step": WON, "cap": D(10**9)}
     given.update(changes)
-    return size_fixed(caps={"cap": given.pop("cap")}, **given)
+    return size_within(caps={"cap": given.pop("cap")}, **given)
 
 
 # --- Sizing ---

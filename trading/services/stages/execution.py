@@ -5,7 +5,7 @@ from decimal import Decimal
 from dgbot.core.types import OrderBook, Side
 from risk import selectors as risk_selectors
 from risk.domain.reasons import Reason
-from risk.domain.sizing import Size, sellable, size_fixed
+from risk.domain.sizing import Size, size_within, trapped
 from trading.domain import liquidity
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order
@@ -70,7 +70,7 @@ def _size(context: Context, collected: Collected) -> Size:
         why = "the allocation is unknown" if context.allocation is None else f"the rate from {rules.quote} to KRW is unknown"
         return Size(Decimal(0), (Reason("size_unknown", f"No order: {why}, so its size cannot be capped."),))
     free = collected.balances.get(rules.quote, Decimal(0)) - risk_selectors.held(account_id=bot.account_id)
-    return size_fixed(
+    return size_within(
         wanted=bot.trade_amount,
         caps={
             "setting max_trade_amount_krw": context.settings.max_trade_amount_krw,
@@ -114,17 +114,6 @@ def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> t
 
 def _unsellable(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[Reason, ...]:
     """An entry that could not be sold at its stop would trap its money."""
-    price = book.asks[0].price
-    amount = quote_amount / price - context.rules.lot_step
+    price, rules = book.asks[0].price, context.rules
     stop = price * (1 - context.profile.stop_fraction)
-    if sellable(amount=amount, price=stop, minimum_total=context.rules.minimum_total):
-        return ()
-    return (
-        Reason(
-            "unsellable_at_stop",
-            f"At its stop this entry would be worth less than the minimum order of {context.rules.minimum_total:f}.",
-            value=f"{amount * stop:.0f}",
-            limit=f"{context.rules.minimum_total:f}",
-            remedy="Raise the trade amount.",
-        ),
-    )
+    return trapped(quote_amount=quote_amount, entry=price, stop=stop, lot_step=rules.lot_step, minimum_total=rules.minimum_total)
