@@ -5,6 +5,7 @@ unknowns, as another indicator's warm-up does. Value t depends on bars up to t o
 the results, to the bit. Raises ValueError for anything else: TA-Lib would go on and answer nonsense.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ WILDER_LOOK_BACK = 125  # bars after which all older ones together weigh under a
 
 def sma(values: Column, bars: int) -> Column:
     """Mean of the `bars` bars up to t. Unknown for the first bars − 1."""
-    return _known_part(values, lambda known: _talib().SMA(known, timeperiod=bars), needed=bars)
+    return _known_part(values, lambda known: _windowed("SMA", known, bars), needed=bars)
 
 
 def bollinger_bands(close: Column, *, bars: int = 20, deviations: float = 2.0) -> tuple[Column, Column, Column]:
@@ -38,22 +39,66 @@ def bollinger_width(close: Column, *, bars: int = 20, deviations: float = 2.0) -
     return (upper - lower) / middle
 
 
-def atr14(high: Column, low: Column, close: Column) -> Column:
-    """Average true range in quote currency. Unknown for the first 14 bars."""
+def bollinger_position(close: Column, *, bars: int = 20, deviations: float = 2.0) -> Column:
+    """%B: 0 at the lower band, 1 at the upper one. Unknown for the first bars − 1 and where the bands meet."""
+    upper, _middle, lower = bollinger_bands(close, bars=bars, deviations=deviations)
+    return _ratio(close - lower, upper - lower)
+
+
+def ema(values: Column, bars: int) -> Column:
+    """Exponential mean with α = 2 / (bars + 1), seeded with the mean of the first `bars`. Unknown for the first bars − 1."""
+    return _known_part(values, lambda known: _windowed("EMA", known, bars), needed=bars)
+
+
+def ema_look_back(bars: int) -> int:
+    """Bars after which all older ones together weigh under a thousandth in `ema`."""
+    return max(bars, math.ceil(math.log(0.001) / math.log(1 - 2 / (bars + 1))))
+
+
+def macd(close: Column, *, fast_bars: int = 12, slow_bars: int = 26, signal_bars: int = 9) -> tuple[Column, Column, Column]:
+    """Fast minus slow exponential mean, its own exponential mean (the signal), and their difference (the histogram).
+
+    Quote currency. Both means are seeded at the same bar. Unknown for the first slow_bars + signal_bars − 2 bars.
+    """
+    known = _checked(close)
+    if len(known) < slow_bars + signal_bars - 1:
+        return _unknown(close), _unknown(close), _unknown(close)
+    line, signal, histogram = _talib().MACD(known, fastperiod=fast_bars, slowperiod=slow_bars, signalperiod=signal_bars)
+    return line, signal, histogram
+
+
+def atr(high: Column, low: Column, close: Column, *, bars: int = WILDER_BARS) -> Column:
+    """Average true range in quote currency, smoothed as Wilder does. Unknown for the first `bars` bars."""
     high, low, close = _checked_together(high, low, close)
-    if len(close) <= WILDER_BARS:
+    if len(close) <= bars:
         return _unknown(close)
-    return _talib().ATR(high, low, close, timeperiod=WILDER_BARS)
+    return _talib().ATR(high, low, close, timeperiod=bars)
+
+
+def atr14(high: Column, low: Column, close: Column) -> Column:
+    """Average true range of 14 bars in quote currency. Unknown for the first 14 bars."""
+    return atr(high, low, close)
+
+
+def atr_fraction(high: Column, low: Column, close: Column, *, bars: int = WILDER_BARS) -> Column:
+    """`atr` as a fraction of the close: 0.01 is 1 %. Unknown for the first `bars` bars."""
+    return _ratio(atr(high, low, close, bars=bars), close)
+
+
+def rsi(close: Column, *, bars: int = WILDER_BARS) -> Column:
+    """Relative strength, 0…100, smoothed as Wilder does. Unknown for the first `bars` bars and until the price has moved:
+    without a move it is 0/0, TA-Lib says 0."""
+    known = _checked(close)
+    if len(known) <= bars:
+        return _unknown(close)
+    strength = _talib().RSI(known, timeperiod=bars)
+    strength[: _first_true(known[1:] != known[:-1]) + 1] = np.nan
+    return strength
 
 
 def rsi14(close: Column) -> Column:
-    """Relative strength, 0…100. Unknown for the first 14 bars and until the price has moved: without a move 0/0, TA-Lib says 0."""
-    known = _checked(close)
-    if len(known) <= WILDER_BARS:
-        return _unknown(close)
-    strength = _talib().RSI(known, timeperiod=WILDER_BARS)
-    strength[: _first_true(known[1:] != known[:-1]) + 1] = np.nan
-    return strength
+    """`rsi` of 14 bars."""
+    return rsi(close)
 
 
 def adx14(high: Column, low: Column, close: Column) -> Column:
@@ -70,19 +115,136 @@ def adx14(high: Column, low: Column, close: Column) -> Column:
     return strength
 
 
+def directional14(high: Column, low: Column, close: Column) -> tuple[Column, Column]:
+    """+DI14 and −DI14, 0…100: the shares of the true range that went up and down. Unknown for 14 bars and until there is a range."""
+    high, low, close = _checked_together(high, low, close)
+    if len(close) <= WILDER_BARS:
+        return _unknown(close), _unknown(close)
+    plus, minus = (move(high, low, close, timeperiod=WILDER_BARS) for move in (_talib().PLUS_DI, _talib().MINUS_DI))
+    reach = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
+    without_range = _first_true(reach > 0) + 1
+    plus[:without_range] = minus[:without_range] = np.nan
+    return plus, minus
+
+
+def stochastic(high: Column, low: Column, close: Column, *, bars: int = 14, smooth_bars: int = 3) -> tuple[Column, Column]:
+    """%K: where the close lies in the range of `bars` bars, 0…100, and %D: the mean of `smooth_bars` of it.
+
+    Unknown for the first bars − 1 (%D: and smooth_bars − 1 more), and where a range in it is zero.
+    """
+    ceiling, floor = donchian(high, low, bars)
+    position = _ratio(100 * (_checked(close) - floor), ceiling - floor)
+    return position, window_sum(position, smooth_bars) / smooth_bars
+
+
+def williams(high: Column, low: Column, close: Column, *, bars: int = 14) -> Column:
+    """%R, −100…0: how far under the highest high the close lies. Unknown for the first bars − 1 and where the range is zero."""
+    ceiling, floor = donchian(high, low, bars)
+    return _ratio(-100 * (ceiling - _checked(close)), ceiling - floor)
+
+
+def cci(high: Column, low: Column, close: Column, *, bars: int = 20) -> Column:
+    """Commodity channel index of the typical price, Lambert's 0.015. Unknown for the first bars − 1 and without any deviation."""
+    high, low, close = _checked_together(high, low, close)
+    if len(close) < bars:
+        return _unknown(close)
+    typical = _typical(high, low, close)
+    index = _talib().CCI(high, low, close, timeperiod=bars)
+    is_flat = _windowed("MAX", typical, bars) == _windowed("MIN", typical, bars)
+    return np.where(is_flat, np.nan, index)
+
+
+def mfi(high: Column, low: Column, close: Column, volume: Column, *, bars: int = 14) -> Column:
+    """Money flow index, 0…100: the share of price × volume traded on a rising typical price.
+
+    Unknown for the first `bars` bars and where nothing flowed. Not TA-Lib's, which says 0 for any flow under one unit of money.
+    """
+    high, low, close, volume = _checked_together(high, low, close, volume)
+    typical = _typical(high, low, close)
+    change = np.diff(typical, prepend=np.nan)
+    flow = np.where(np.isnan(change), np.nan, typical * volume)
+    into, out_of = (window_sum(np.where(np.isnan(change), np.nan, flow * side), bars) for side in (change > 0, change < 0))
+    return _ratio(100 * into, into + out_of)
+
+
+def roc(close: Column, *, bars: int = 10) -> Column:
+    """Rate of change against the close `bars` before, a fraction: 0.01 is 1 %. Unknown for the first `bars`."""
+    known = _checked(close)
+    rate = _unknown(close)
+    rate[bars:] = _ratio(known[bars:], known[: max(0, len(known) - bars)]) - 1
+    return rate
+
+
+def keltner(high: Column, low: Column, close: Column, *, bars: int = 20, width: float = 2.0) -> tuple[Column, Column, Column]:
+    """Upper, middle and lower channel: mean ± width · ATR of `bars` bars. The outer ones are unknown for the first `bars` bars."""
+    middle, reach = sma(close, bars), width * atr(high, low, close, bars=bars)
+    return middle + reach, middle, middle - reach
+
+
+def obv(close: Column, volume: Column) -> Column:
+    """On-balance volume: starts at the first volume, adds each volume with the sign of its close's change. Only changes mean anything."""
+    close, volume = _checked_together(close, volume)
+    return _talib().OBV(close, volume) if len(close) else _unknown(close)
+
+
+def volume_ratio(volume: Column, *, bars: int = 20) -> Column:
+    """Volume over the mean of the `bars` bars before it, itself left out. Unknown for the first `bars` and where nothing was traded."""
+    usual, most = mean_before(volume, bars), max_before(volume, bars)
+    return _ratio(volume, np.where(most > 0, usual, 0))
+
+
+def vwap(high: Column, low: Column, close: Column, volume: Column, *, bars: int = 20) -> Column:
+    """Mean typical price of `bars` bars weighted with volume. Unknown for the first bars − 1 and where nothing was traded."""
+    high, low, close, volume = _checked_together(high, low, close, volume)
+    return _ratio(window_sum(_typical(high, low, close) * volume, bars), window_sum(volume, bars))
+
+
+def donchian(high: Column, low: Column, bars: int) -> tuple[Column, Column]:
+    """Highest high and lowest low of the `bars` bars up to t. Unknown for the first bars − 1."""
+    high, low = _checked_together(high, low)
+    if len(high) < bars:
+        return _unknown(high), _unknown(low)
+    return _windowed("MAX", high, bars), _windowed("MIN", low, bars)
+
+
+def window_sum(values: Column, bars: int) -> Column:
+    """Sum of the `bars` bars up to t, added oldest first: no running sum, so nothing of an older bar is left in it.
+
+    Unknown for the first bars − 1 and where one of the bars is.
+    """
+    total = _unknown(values)
+    count = len(values) - bars + 1
+    if count > 0:
+        part = np.zeros(count)
+        for start in range(bars):
+            part += values[start : start + count]
+        total[bars - 1 :] = part
+    return total
+
+
 def max_before(values: Column, bars: int) -> Column:
     """The largest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: _talib().MAX(known, timeperiod=bars), needed=bars))
+    return _before(_known_part(values, lambda known: _windowed("MAX", known, bars), needed=bars))
 
 
 def min_before(values: Column, bars: int) -> Column:
     """The smallest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: _talib().MIN(known, timeperiod=bars), needed=bars))
+    return _before(_known_part(values, lambda known: _windowed("MIN", known, bars), needed=bars))
 
 
 def mean_before(values: Column, bars: int) -> Column:
     """The mean of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
     return _before(sma(values, bars))
+
+
+def _typical(high: Column, low: Column, close: Column) -> Column:
+    return (high + low + close) / 3
+
+
+def _ratio(above: Column, below: Column) -> Column:
+    """above / below, unknown where that is 0/0 or has no bound."""
+    is_known = below != 0
+    return np.where(is_known, above / np.where(is_known, below, 1), np.nan)
 
 
 @cache
@@ -91,6 +253,11 @@ def _talib() -> Any:
     import talib
 
     return talib
+
+
+def _windowed(name: str, known: Column, bars: int) -> Column:
+    """A TA-Lib function of one window; of a window of one bar, which TA-Lib refuses, all of them are the bar itself."""
+    return known.copy() if bars == 1 else getattr(_talib(), name)(known, timeperiod=bars)
 
 
 def _known_part(values: Column, indicator: Callable[[Column], Column], *, needed: int) -> Column:

@@ -183,12 +183,46 @@ def all_open(gates: Mapping[str, Answers]) -> Answers:
     return np.where(is_known, (stacked == YES).all(axis=0), UNKNOWN).astype(np.int8)
 
 
+ROUNDING = 1e-9  # of the price: running means of equal prices differ by less, and a cross within it is no cross
+
+
+def is_above(left: Numbers, right: Numbers) -> NDArray[np.bool_]:
+    """Whether `left` exceeds `right` by more than rounding; False where one is unknown. (n,)."""
+    return left - right > ROUNDING * np.abs(right)
+
+
+def crosses_above(left: Numbers, right: Numbers) -> NDArray[np.bool_]:
+    """Whether `left` is above `right` at this bar and was not at the bar before; False at the first bar. (n,)."""
+    above = is_above(left, right)
+    return above & ~before(above, first=True) & np.isfinite(before(left - right, first=np.nan))
+
+
+def before(values: NDArray[Any], *, first: Any) -> NDArray[Any]:
+    """Each bar's predecessor; `first` has none. (n,) → (n,)."""
+    return np.concatenate([np.asarray([first], dtype=values.dtype), values[:-1]]) if len(values) else values
+
+
+def within(events: NDArray[np.bool_], bars: int) -> NDArray[np.bool_]:
+    """Whether one of the `bars` bars up to t, t included, is an event. (n,)."""
+    latest = np.maximum.accumulate(np.where(events, np.arange(len(events)), -bars))
+    return np.arange(len(events)) - latest < bars
+
+
+def unknown_before(warm_up: int, column: Answers) -> Answers:
+    """`column` with its first `warm_up` answers unknown. (n,) int8."""
+    return np.where(np.arange(len(column)) < warm_up, UNKNOWN, column).astype(np.int8)
+
+
 def _share(answers: Answers) -> float:
     known = answers[answers != UNKNOWN]
     return float(np.mean(known == YES)) if len(known) else math.nan
 
 
 def _number(one: Field[Any], value: object) -> float:
+    if one.type is bool:
+        if value not in (False, True):
+            raise BadInput(f"Parameter {one.name} must be true or false, was {value!r}.")
+        return bool(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or (one.type is int and value != int(value)):  # type: ignore[call-overload]
         raise BadInput(f"Parameter {one.name} must be a {'whole ' if one.type is int else ''}number, was {value!r}.")

@@ -2,11 +2,32 @@
 
 from typing import Any
 
-from backtests.strategies import volatility_breakout
+from backtests.strategies import (
+    aggressive_bollinger,
+    ai,
+    balanced_rsi_divergence,
+    conservative_ema,
+    ultra_aggressive_momentum,
+    volatility_breakout,
+    volume_long_candle,
+    volume_zone_breakout,
+)
 from backtests.strategies.base import Strategy
 from dgbot.core.errors import BadInput
 
-STRATEGIES: dict[str, Strategy[Any]] = {strategy.name: strategy for strategy in (volatility_breakout.STRATEGY,)}
+STRATEGIES: dict[str, Strategy[Any]] = {
+    module.STRATEGY.name: module.STRATEGY
+    for module in (
+        volatility_breakout,
+        volume_zone_breakout,
+        volume_long_candle,
+        ultra_aggressive_momentum,
+        conservative_ema,
+        balanced_rsi_divergence,
+        aggressive_bollinger,
+        ai,
+    )
+}
 
 
 def strategy_named(name: str) -> Strategy[Any]:
