@@ -83,6 +83,11 @@ class TradingRules:
     minimum_total: Decimal  # quote
     tick_bands: tuple[tuple[Decimal, Decimal], ...]  # (from price, tick), highest band first, quote
     order_types: frozenset[OrderType] = frozenset(OrderType)
+    minimum_amount: Decimal = Decimal(0)  # base
+    maximum_amount: Decimal | None = None  # base, of one limit order; None: the exchange names none
+    maximum_market_amount: Decimal | None = None  # base, of one market order
+    maximum_leverage: Decimal = Decimal(1)
+    is_tradable: bool = True  # False: listed, but closed, delisted or restricted for now
 
     def tick(self, price: Decimal) -> Decimal:
         """Price step that holds at `price`, quote. Raises ValueError for a price that is not positive."""
@@ -241,6 +246,17 @@ class VenueFill:
     fee: Decimal
     fee_currency: str
     executed_at: datetime
+
+
+@dataclass(frozen=True)
+class FundingPayment:
+    """What a derivative position paid (negative) or received at a funding time; part of no fill."""
+
+    exchange_bill_id: str
+    symbol: str
+    amount: Decimal
+    currency: str
+    paid_at: datetime
 
 
 @dataclass(frozen=True)
