@@ -122,6 +122,7 @@ def _read(response: http.client.HTTPResponse, *, largest: int) -> bytes:
             raise ValueError(f"the answer is longer than the {largest} bytes that are read")
     if declared is not None and len(content) < declared:
         raise ValueError(f"the answer ended after {len(content)} of {declared} bytes")
+    response.close()  # lets the connection be used again; `read1` does not say that it has come to the end
     return bytes(content)
 
 
