@@ -1,6 +1,7 @@
 """What can be wrong together, found at start-up. Each finding has a remedy."""
 
 import os
+import stat
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,6 +53,16 @@ def data_folder(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Change its owner, or set DGBOT_DATA_DIR to a folder of your own."
     return [Error(f"the data folder {settings.DATA_DIR} cannot be written", hint=hint, id="dgbot.E003")]
+
+
+@register(Tags.security, OURS)
+def private_key(**_: Any) -> list[CheckMessage]:
+    """Whoever reads it can open every exchange key."""
+    path = settings.KEY_FILE
+    if not path.exists() or not stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return []
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return [Error(f"{path} may be read by others (mode {mode:04o}, allowed 0600)", hint=f"chmod 600 {path}", id="dgbot.E005")]
 
 
 @register(Tags.database, OURS)

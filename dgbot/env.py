@@ -91,6 +91,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("SCHEDULER_INTERVAL_MINUTES", "First period of the trading cycle, minutes.", "integer", 60, minimum=1, maximum=1440),
         Variable("UPBIT_ACCESS_KEY", "Upbit key, imported once into the sealed store.", secret=True),
         Variable("UPBIT_SECRET_KEY", "Upbit secret, imported once into the sealed store.", secret=True),
+        Variable("DGBOT_KEY_FILE", "Private key that opens sealed exchange keys; default: made in the data folder.", "path", None),
         Variable("OPENAI_API_KEY", "Key of the analyst's endpoint; without it the rules decide.", secret=True),
         Variable("OPENAI_BASE_URL", "Any OpenAI-compatible endpoint.", "url", schemes=("http", "https")),
     ),
@@ -134,7 +135,7 @@ class Effective:
     """What holds for one variable, and where it came from: default, .env, environment or a file's path."""
 
     variable: Variable
-    value: Any
+    value: Any = field(repr=False)  # a traceback or a debug page prints the environment
     origin: str
 
     @property

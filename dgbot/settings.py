@@ -38,6 +38,8 @@ SUBMIT_TIMEOUT_S: float = ENV["DGBOT_SUBMIT_TIMEOUT_S"]
 ENTRY_PERMIT_S: float = ENV["DGBOT_ENTRY_PERMIT_S"]
 EXIT_PERMIT_S: float = ENV["DGBOT_EXIT_PERMIT_S"]
 HEARTBEAT_S: float = ENV["DGBOT_HEARTBEAT_S"]
+KEY_FILE: Path = ENV["DGBOT_KEY_FILE"] or DATA_DIR / "sealing.key"  # private: opens; the gateway's alone
+PUBLIC_KEY_FILE = DATA_DIR / "sealing.pub"  # seals; anybody may read it
 SIMULATED_FAST_SLOTS: int = ENV["DGBOT_SIMULATED_FAST_SLOTS"]
 
 
@@ -262,6 +264,7 @@ SESSION_COOKIE_NAME = "dgbot_session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "dgbot.hiding.HidingFilter"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")

@@ -319,3 +319,8 @@ def wait_for_row_lock() -> None:
     while not rows("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"):
         assert time.monotonic() < until, "nobody waits for a row"
         time.sleep(0.01)
+
+
+def dies_loudly(*_: Any, **__: Any) -> None:
+    """A bug in the middle of something, with its arguments in the traceback's frames."""
+    raise RuntimeError("something broke")

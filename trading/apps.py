@@ -14,6 +14,8 @@ class TradingConfig(AppConfig):
         from dgbot.base import seeds as registry
         from trading import seeds
 
+        registry.register(30, "sealing key", seeds.create_sealing_key)
+        registry.register(35, "keys in the environment", seeds.import_keys)
         registry.register(40, "settings", seeds.create_settings)
         registry.register(50, "schedules", seeds.create_schedules)
         registry.register(60, "demo", seeds.create_demo)

@@ -31,6 +31,20 @@ DEMO_ORIGIN = datetime(2025, 1, 1, tzinfo=UTC)
 FAST = Decimal(3600)  # one hour a second
 
 
+def create_sealing_key() -> str | None:
+    """The pair of keys that seals and opens exchange keys."""
+    from trading import vault
+
+    return vault.create_missing()
+
+
+def import_keys() -> str | None:
+    """The exchange key in the environment, sealed once."""
+    from trading.services import credentials
+
+    return credentials.import_from_environment()
+
+
 def create_settings() -> str | None:
     """The bot_config rows that are missing, first values from the environment where it names them."""
     added = config.create_missing(_first_values())

@@ -3,31 +3,108 @@
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+from unfold.decorators import action
 
+from dgbot.accounts import audit
 from dgbot.base.admin import FactAdmin, HouseAdmin
-from dgbot.base.badges import mode_badge, number, quantity
+from dgbot.base.badges import mode_badge, number, quantity, state_badge
+from dgbot.base.confirm import ask
 from dgbot.base.display import age, money
-from trading.models import AccountBalance, ExchangeAccount, PortfolioSnapshot, SimulatedMarket
+from dgbot.core.types import Mode
+from trading import doorbell
+from trading.admin.keys import PARTS, TONES, AccountForm, describe
+from trading.models import (
+    AccountBalance,
+    CommandKind,
+    Credential,
+    ExchangeAccount,
+    KeyStatus,
+    PortfolioSnapshot,
+    SimulatedMarket,
+)
+from trading.services import commands
 
 
 @admin.register(ExchangeAccount)
 class ExchangeAccountAdmin(HouseAdmin):
     """Where bots trade. Owner, exchange and mode are chosen once."""
 
-    list_display = ("name", "mode_shown", "exchange", "quote_currency", "user", "is_hidden")
+    form = AccountForm
+    list_display = ("name", "mode_shown", "exchange", "key_shown", "quote_currency", "user", "is_hidden")
     list_filter = ("mode", "exchange", "is_hidden")
-    list_select_related = ("user",)
+    list_select_related = ("user", "credential")
     search_fields = ("name",)
+    actions_detail = ("check_key",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What it is, then its key or its pretended money."""
+        about = ("name", "user", "exchange", "mode", "is_demo", "quote_currency", "simulated_market", "is_hidden")
+        parts = () if obj and obj.mode != Mode.LIVE else PARTS
+        known = ("key_known",) if obj and obj.mode == Mode.LIVE else ()
+        cash = () if obj else ("paper_cash",)
+        return (
+            (None, {"fields": about}),
+            *([(_("Key"), {"fields": (*known, *parts)})] if parts else []),
+            *([(_("Pretended money"), {"fields": cash})] if cash else []),
+        )
+
+    @sensitive_variables("form")
+    def save_model(self, request: HttpRequest, obj: ExchangeAccount, form: Any, change: bool) -> None:
+        """Keep the account, seal its key, ask the gateway to check it. The audit log names what changed, without any part of a key."""
+        super().save_model(request, obj, form, change)
+        plain = [name for name in form.changed_data if name not in PARTS]
+        diff = {name: [str(form.initial.get(name, "")), str(form.cleaned_data[name])] for name in plain}
+        audit.record(actor=request.user, action="change account" if change else "create account", target=f"account:{obj.pk}", diff=diff)
+        form.open_paper()
+        if form.keep_key(by=request.user) is not None:
+            self._ask_for_check(request, obj)
+
+    @action(description=_("Check key"), permissions=["change"], icon="key")
+    def check_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Have the gateway ask the exchange what the key may do."""
+        account = self.get_object(request, object_id)
+        if account is None:
+            return redirect(reverse("admin:trading_exchangeaccount_changelist"))
+        if request.method != "POST":
+            return ask(self, request, question=_("Ask the exchange what the key of %(name)s may do?") % {"name": account.name})
+        if Credential.objects.filter(account=account).exists():
+            self._ask_for_check(request, account)
+        else:
+            messages.error(request, _("%(name)s has no key to check.") % {"name": account.name})
+        return redirect(reverse("admin:trading_exchangeaccount_change", args=[object_id]))
+
+    def _ask_for_check(self, request: HttpRequest, account: ExchangeAccount) -> None:
+        commands.ask(kind=CommandKind.CHECK_KEY, account=account, by=request.user)
+        transaction.on_commit(doorbell.ring)
+        messages.info(request, _("The gateway has been asked to check the key; its answer appears on the account's page."))
+
+    @admin.display(description=_("key"))
+    def key_shown(self, account: Any) -> SafeString:
+        """Its last characters and the verdict."""
+        credential = getattr(account, "credential", None)
+        if credential is None:
+            return format_html("{}", "–" if account.mode != Mode.LIVE else _("none"))
+        return state_badge(TONES[KeyStatus(credential.status)], f"{credential.shown} {credential.get_status_display()}")
+
+    @admin.display(description=_("what is known of it"))
+    def key_known(self, account: ExchangeAccount) -> SafeString:
+        """Rights, expiry, the last check."""
+        return describe(account)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """PostgreSQL refuses a change of these."""
-        return ("user", "exchange", "mode", "is_demo", "simulated_market") if obj else ()
+        return ("key_known", *(("user", "exchange", "mode", "is_demo", "simulated_market") if obj else ()))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An account is hidden, never deleted: its trades name it."""

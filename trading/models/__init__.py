@@ -2,7 +2,9 @@
 
 from trading.models.accounts import AccountBalance, ExchangeAccount
 from trading.models.bots import Bot, BotStatus
+from trading.models.commands import Command, CommandKind, CommandState
 from trading.models.config import BotConfig, ConfigVersion
+from trading.models.credentials import Credential, KeyStatus
 from trading.models.cycles import Cycle, CycleStatus, StageResult
 from trading.models.decisions import Decision
 from trading.models.leases import Lease
@@ -18,11 +20,16 @@ __all__ = [
     "Bot",
     "BotConfig",
     "BotStatus",
+    "Command",
+    "CommandKind",
+    "CommandState",
     "ConfigVersion",
+    "Credential",
     "Cycle",
     "CycleStatus",
     "Decision",
     "ExchangeAccount",
+    "KeyStatus",
     "Lease",
     "Order",
     "OrderEvent",

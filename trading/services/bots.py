@@ -22,7 +22,7 @@ def start(*, bot_pk: int, by: Any, reason: str = "") -> Bot:
     bot = Bot.objects.select_for_update(of=("self",)).select_related("account").get(pk=bot_pk)
     why_not = venues.why_not(Mode(bot.mode))
     if why_not:
-        raise BadInput(f"Bot {bot.name} was not started: {why_not}. Make a simulated bot, or replay recorded candles.")
+        raise BadInput(f"Bot {bot.name} was not started: {why_not}. A paper bot trades the same market with pretended money.")
     if not bot.is_running:
         _want(bot, is_running=True, status=BotStatus.REQUESTED, reason="waiting for the gateway", by=by, why=reason, action="start bot")
     return bot

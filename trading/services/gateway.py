@@ -84,13 +84,19 @@ def give_back(tenure: Tenure) -> None:
 
 def step(*, account_id: int, venue: Venue, tenure: Tenure) -> list[int]:
     """Settle what is unclear, send what is planned, write down the balances. Returns the orders touched, by primary key."""
+    touched = settle_and_send(account_id=account_id, venue=venue, tenure=tenure)
+    record_balances(account_id=account_id, venue=venue, tenure=tenure)
+    return touched
+
+
+def settle_and_send(*, account_id: int, venue: Venue, tenure: Tenure) -> list[int]:
+    """Settle what is unclear and send what is planned. Returns the orders touched, by primary key."""
     waiting = list(Order.objects.unsettled().filter(account_id=account_id).order_by("pk").values_list("pk", "status"))
     for order_pk, status in waiting:
         if status == Status.PLANNED:
             submit(order_pk=order_pk, venue=venue, tenure=tenure)
         else:
             settle(order_pk=order_pk, venue=venue, tenure=tenure)
-    record_balances(account_id=account_id, venue=venue, tenure=tenure)
     return [order_pk for order_pk, _status in waiting]
 
 

@@ -1,25 +1,39 @@
 """What one turn of the gateway process does over all accounts it may hold."""
 
 import logging
+import time
+from dataclasses import dataclass
 
+from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
-from trading.models import ExchangeAccount
-from trading.services import bots, gateway
+from trading.exchanges.venue import Venue
+from trading.models import CommandKind, Credential, ExchangeAccount, KeyStatus
+from trading.services import bots, commands, gateway, venues
+from trading.services.command_handlers import handlers_for
+from trading.services.commands import Handler
 from trading.services.gateway import Tenure
-from trading.services.venues import venue_for
+from trading.services.venues import KeyOpener
 
 log = logging.getLogger(__name__)
 
+BALANCES_EVERY_S = 10.0  # of accounts at real exchanges, where each reading is a request
 
+
+@dataclass
 class Gateway:
     """Remembers which accounts it holds, so that a newly taken one passes the barrier before its bots run."""
 
-    def __init__(self) -> None:
+    open_key: KeyOpener
+
+    def __post_init__(self) -> None:
         self.held: dict[int, Tenure] = {}
+        self.balances_due: dict[int, float] = {}
+        self.problems: dict[int, str] = {}
 
     def turn(self) -> None:
-        """Take accounts, settle and send their orders, then let their wanted bots run."""
-        for account in ExchangeAccount.objects.filter(mode=Mode.SIMULATED.value).select_related("simulated_market"):
+        """Take accounts, settle and send their orders, answer commands, then let their wanted bots run."""
+        accounts = ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market")
+        for account in accounts.order_by("pk"):
             tenure = gateway.take_account(account.pk)
             if tenure is None:
                 self.held.pop(account.pk, None)
@@ -28,10 +42,60 @@ class Gateway:
                 log.info("account=%s taken with epoch %s", account.pk, tenure.epoch)
                 bots.await_gateway(account_id=account.pk)
                 self.held[account.pk] = tenure
-            gateway.step(account_id=account.pk, venue=venue_for(account), tenure=tenure)
-            bots.settle_wanted(account_id=account.pk)
+            self._serve(account, tenure=tenure)
 
     def close(self) -> None:
         """Give every account back, so that a successor need not wait."""
         for tenure in self.held.values():
             gateway.give_back(tenure)
+
+    def _serve(self, account: ExchangeAccount, *, tenure: Tenure) -> None:
+        """One account's turn. What goes wrong at one exchange keeps no other account waiting for an answer."""
+        try:
+            venue = venues.venue_for(account, open_key=self.open_key)
+        except DgbotError as error:
+            self._complain(account, str(error))
+            commands.answer_all(account_id=account.pk, tenure=tenure, handlers=_refusals(error))
+            return
+        self.problems.pop(account.pk, None)
+        commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue))
+        if _may_trade(account):
+            self._trade(account, venue=venue, tenure=tenure)
+        elif _may_read(account) and self._are_balances_due(account):
+            gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
+
+    def _trade(self, account: ExchangeAccount, *, venue: Venue, tenure: Tenure) -> None:
+        touched = gateway.settle_and_send(account_id=account.pk, venue=venue, tenure=tenure)
+        if touched or venue.mode.is_recorded or self._are_balances_due(account):
+            gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
+        bots.settle_wanted(account_id=account.pk)
+
+    def _are_balances_due(self, account: ExchangeAccount) -> bool:
+        now = time.monotonic()
+        if now < self.balances_due.get(account.pk, 0.0):
+            return False
+        self.balances_due[account.pk] = now + BALANCES_EVERY_S
+        return True
+
+    def _complain(self, account: ExchangeAccount, problem: str) -> None:
+        """Say it once, not every second."""
+        if self.problems.get(account.pk) != problem:
+            log.warning("account=%s is not served: %s", account.pk, problem)
+            self.problems[account.pk] = problem
+
+
+def _may_trade(account: ExchangeAccount) -> bool:
+    mode = Mode(account.mode)
+    return not venues.why_not(mode) and (mode is not Mode.LIVE or _may_read(account))
+
+
+def _may_read(account: ExchangeAccount) -> bool:
+    """Whether its key has been found good. Pretended money needs none."""
+    return Mode(account.mode) is not Mode.LIVE or Credential.objects.filter(account=account, status=KeyStatus.VERIFIED).exists()
+
+
+def _refusals(error: DgbotError) -> dict[CommandKind, Handler]:
+    def refuse(_command: object) -> dict[str, object]:
+        raise error
+
+    return dict.fromkeys(CommandKind, refuse)

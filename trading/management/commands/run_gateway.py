@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from dgbot.base.loops import run_forever
-from trading import doorbell
+from trading import doorbell, vault
 from trading.services.gateway_loop import Gateway
 
 
@@ -17,6 +17,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
-        gateway = Gateway()
+        gateway = Gateway(open_key=vault.open_key)
         run_forever(process="gateway", step=gateway.turn, wait=lambda: doorbell.wait(at_most_s=settings.GATEWAY_SWEEP_S))
         gateway.close()

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from dgbot.base.loops import run_forever
-from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.errors import ExchangeUnavailable, VenueUnavailable
 from dgbot.core.types import Mode
 from trading import doorbell
 from trading.models import ExchangeAccount
@@ -29,11 +29,15 @@ class Command(BaseCommand):
 
     def turn(self) -> None:
         """Look once at every price that protects something."""
-        for account in ExchangeAccount.objects.filter(mode=Mode.SIMULATED.value).select_related("simulated_market"):
+        for account in ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market"):
             symbols = guardian.watched_symbols(account_id=account.pk)
             if not symbols or leases.acquire(name=f"guardian:{account.pk}", seconds=settings.LEASE_S) is None:
                 continue
-            venue = venue_for(account)
+            try:
+                venue = venue_for(account)
+            except VenueUnavailable as error:
+                log.warning("account=%s is not watched: %s", account.pk, error)
+                continue
             for symbol in symbols:
                 try:
                     tick = venue.exchange.ticker(symbol)

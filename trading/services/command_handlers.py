@@ -1,0 +1,29 @@
+"""What the gateway does for each kind of command."""
+
+from typing import Any
+
+from dgbot.core.errors import BadInput
+from trading.exchanges.venue import Venue
+from trading.models import Command, CommandKind, Credential
+from trading.services import credentials
+from trading.services.commands import Handler
+
+
+def handlers_for(venue: Venue) -> dict[CommandKind, Handler]:
+    """What can be asked of the gateway about the account of `venue`."""
+    return {CommandKind.CHECK_KEY: lambda command: _check_key(command, venue=venue)}
+
+
+def _check_key(command: Command, *, venue: Venue) -> dict[str, Any]:
+    if not Credential.objects.filter(account=command.account_id).exists():
+        raise BadInput(f"{command.account} has no key; enter one.")
+    credential = credentials.check(account=command.account, exchange=venue.exchange)
+    return {
+        "status": credential.status,
+        "cause": credential.cause,
+        "can_read": credential.can_read,
+        "can_trade": credential.can_trade,
+        "can_withdraw": credential.can_withdraw,
+        "is_ip_locked": credential.is_ip_locked,
+        "expires_at": credential.expires_at.isoformat() if credential.expires_at else None,
+    }
