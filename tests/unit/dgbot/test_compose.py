@@ -93,3 +93,10 @@ def test_every_variable_that_compose_asks_for_is_in_its_example():
     named = set(re.findall(r"^#?(\w+)=", (BASE_DIR / "deploy/compose.env.example").read_text(), flags=re.MULTILINE))
 
     assert asked == named
+
+
+def test_only_prepare_and_the_gateway_see_the_private_key():
+    seen = {name for name, service in SERVICES.items() if any("dgbot-keys" in volume for volume in service.get("volumes", []))}
+    told = {name for name in OURS if "DGBOT_KEY_FILE" in SERVICES[name]["environment"]}
+
+    assert seen == told == {"prepare", "gateway"}
