@@ -46,6 +46,15 @@ class Parameters:
         return {one.name: one.metadata["bounds"] for one in fields(cls)}
 
     @classmethod
+    def kinds(cls) -> dict[str, type]:
+        """Name → bool, int or float, in the order of a form."""
+        return {one.name: one.type for one in fields(cls)}  # type: ignore[misc]  # plain classes, none of them a string
+
+    def changed(self) -> dict[str, float]:
+        """What differs from the defaults: the stored form."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+
+    @classmethod
     def of(cls, values: Mapping[str, object]) -> Self:
         """Parameters from a form or a stored row; what is not given keeps its default. Raises BadInput with one sentence."""
         unknown = sorted(set(values) - set(cls.bounds()))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -14,18 +13,18 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from unfold.decorators import action
 
-from backtests.strategies.registry import strategy_named
 from dgbot.accounts import audit
 from dgbot.base.admin import HouseAdmin
 from dgbot.base.badges import mode_badge, short, state_badge
 from dgbot.base.confirm import ask
-from dgbot.core.errors import BadInput, DgbotError
+from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
+from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
 from trading.models import Bot, BotStatus, Cycle, ExchangeAccount
 
 FIXED = ("account", "symbol")
@@ -36,45 +35,6 @@ PLACES = (
     ("trade", _("trades")),
     ("position", _("positions")),
 )
-
-
-class BotForm(forms.ModelForm):
-    """A bot takes its owner and mode from its account; both never change."""
-
-    class Meta:
-        model = Bot
-        fields = (
-            "name",
-            "account",
-            "symbol",
-            "strategy",
-            "parameters",
-            "interval",
-            "schedule",
-            "anchor_at",
-            "allocation",
-            "trade_amount",
-            "risk_profile",
-            "analyst",
-            "analyst_mode",
-            "is_hidden",
-        )
-
-    def clean_strategy(self) -> str:
-        """A registered strategy."""
-        name: str = self.cleaned_data["strategy"]
-        try:
-            strategy_named(name)
-        except (BadInput, LookupError, ValueError) as error:
-            raise forms.ValidationError(str(error)) from None
-        return name
-
-    def clean_parameters(self) -> Any:
-        """A JSON object."""
-        value = self.cleaned_data["parameters"] or {}
-        if not isinstance(value, dict):
-            raise forms.ValidationError(_('Parameters must be an object such as {"breakout_bars": 20}.'))
-        return value
 
 
 @admin.register(Bot)
@@ -106,11 +66,27 @@ class BotAdmin(HouseAdmin):
         told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
         return (
             (None, {"fields": ("name", "account", "symbol", *told)}),
-            (_("Strategy"), {"fields": ("strategy", "parameters", "interval", "schedule", "anchor_at")}),
+            (_("Strategy"), {"fields": ("strategy", "interval", "schedule", "anchor_at")}),
+            (_("Parameters"), self._parameters(request, obj)),
             (_("Money and limits"), {"fields": ("allocation", "trade_amount", "risk_profile")}),
             (_("Analyst"), {"fields": ("analyst", "analyst_mode")}),
             (_("Display"), {"fields": ("is_hidden",)}),
         )
+
+    def _parameters(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """The chosen strategy's own fields; who may only look sees what is stored."""
+        if obj and not self.has_change_permission(request, obj):
+            return {"fields": ("parameters",)}
+        strategy = strategy_asked_for(request, obj)
+        return {"fields": ("shown_strategy", *parameter_fields(strategy)), "description": gettext(strategy.description)}
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """A form with the fields of the chosen strategy."""
+        return super().get_form(request, obj, change=change, form=form_for(strategy_asked_for(request, obj)), **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        """A new bot begins with the strategy whose fields are shown."""
+        return {"strategy": strategy_asked_for(request, None).name, **super().get_changeform_initial_data(request)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Account and symbol are chosen once."""
