@@ -87,13 +87,14 @@ class FakeServer:
         clock: FakeClock | None = None,
         host: str = LOOPBACK,
         port: int = 0,
+        answers_pings: bool = True,
     ) -> None:
         self.clock = clock or FakeClock()
         self.faults = Faults()
         self.log: list[Logged] = []
         self.loop = asyncio.new_event_loop()
         self._handle, self._sockets, self._admit = handle, dict(sockets or {}), admit
-        self._host, self._port = host, port
+        self._host, self._port, self._answers_pings = host, port, answers_pings
         self._thread = Thread(target=self._serve, name="fake-exchange", daemon=True)
         self._ready, self._failure = ThreadEvent(), None
         self._open: set[web.WebSocketResponse] = set()
@@ -237,7 +238,7 @@ class FakeServer:
             self.log.append(Logged(request, refusal.status))
             return _response(refusal)
         self.log.append(Logged(request, 101))
-        socket = web.WebSocketResponse(autoping=True, compress=True, max_msg_size=2**20)
+        socket = web.WebSocketResponse(autoping=self._answers_pings, compress=True, max_msg_size=2**20)
         await socket.prepare(http)
         self._open.add(socket)
         try:

@@ -1,0 +1,1 @@
+"""A fake Upbit: REST and websocket as documented and recorded, over the shared engine."""
