@@ -21,6 +21,7 @@ from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder
 from dgbot.core.types import Mode
 from risk.domain.reasons import Reason
+from trading.domain.config import Settings
 from trading.domain.stages import STAGES, Action, Collected, Outcome, StageName
 from trading.exchanges.venue import Venue
 from trading.models import Bot, Cycle, CycleStatus, Decision, Order, Position, StageResult
@@ -47,9 +48,14 @@ RETURNING *
 """
 
 
-# The rows are written only while the cycle is still this runner's, and it stays his until they are committed.
+# The rows are written only while cycle and bot are still this runner's, and they stay his until the rows are committed.
 WRITE = """
-WITH ours AS (SELECT id FROM cycles WHERE id = %(cycle)s AND runner_epoch = %(epoch)s AND status = 'running' FOR UPDATE)
+WITH held AS MATERIALIZED (  -- locked before the cycle, as `run` does
+    SELECT FROM leases WHERE name = %(lease)s AND epoch = %(lease_epoch)s FOR SHARE
+), ours AS (
+    SELECT id FROM cycles
+    WHERE EXISTS (SELECT FROM held) AND id = %(cycle)s AND runner_epoch = %(epoch)s AND status = 'running' FOR UPDATE
+)
 INSERT INTO stage_results (cycle_id, stage, action, reasons, data, duration_ms, created_at)
 SELECT ours.id, told.* FROM ours, jsonb_to_recordset(%(rows)s)
     AS told (stage text, action text, reasons jsonb, data jsonb, duration_ms int, created_at timestamptz)
@@ -69,22 +75,43 @@ class Ran:
     order_pk: int | None
 
 
-def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigger.SCHEDULE) -> Ran | None:
+def lease_name(bot_id: int) -> str:
+    """Name of the lease that lets a runner work for this bot."""
+    return f"bot:{bot_id}"
+
+
+def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigger.SCHEDULE, held_epoch: int | None = None) -> Ran | None:
     """Run the pipeline for (bot, slot) at most once; None when another runner has or had it.
 
     slot: the planned instant, market time. Call it again after a crash with the same arguments: it goes on.
+    held_epoch: of a lease on the bot that the caller holds and keeps; None takes one for this cycle.
     """
-    name = f"bot:{bot_id}"
+    name = lease_name(bot_id)
     with transaction.atomic():  # lease and slot in one commit
-        epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S)
-        if epoch is None:
+        epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S) if held_epoch is None else held_epoch
+        if epoch is None or (held_epoch is not None and not leases.is_current(name=name, epoch=epoch)):
             return None
         context = _begin(bot_id=bot_id, slot=slot, venue=venue, trigger=trigger, epoch=epoch)
     try:
         return None if context is None else _walk(context)
     finally:
-        if venue.mode is not Mode.REPLAY:  # a replay keeps its bot to the end
+        if held_epoch is None and venue.mode is not Mode.REPLAY:  # a replay keeps its bot to the end
             leases.release(name=name)
+
+
+def look(*, bot_id: int, venue: Venue, held_epoch: int) -> Outcome | None:
+    """RiskCheck alone, for the time between two candles: equity is observed, nothing else is written.
+
+    None when the bot's lease is no longer `held_epoch`, or the bot is stopped.
+    """
+    with transaction.atomic():
+        if not leases.is_current(name=lease_name(bot_id), epoch=held_epoch):
+            return None
+        bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
+        if not bot.is_running:
+            return None
+        settings = config.current()
+        return risk_check.check(_context(Cycle(bot=bot), bot, venue=venue, settings=settings, now=venue.clock.now(), epoch=held_epoch))
 
 
 def is_over(*, bot_id: int, slot: datetime) -> bool:
@@ -130,6 +157,10 @@ def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: in
     cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=settings.version)
     if cycle is None:
         return None
+    return _context(cycle, bot, venue=venue, settings=settings, now=max(slot, venue.clock.now()), epoch=epoch)
+
+
+def _context(cycle: Cycle, bot: Bot, *, venue: Venue, settings: Settings, now: datetime, epoch: int) -> Context:
     return Context(
         cycle=cycle,
         bot=bot,
@@ -137,7 +168,7 @@ def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: in
         settings=settings,
         profile=profile_of(bot, settings=settings),
         position=_held(bot),
-        now=max(slot, venue.clock.now()),
+        now=now,
         lease_epoch=epoch,
     )
 
@@ -274,7 +305,8 @@ class _Pipeline:
         """Write the rows that are due. Raises TakenOver when another runner has the cycle by now."""
         cycle = self.context.cycle
         with connection.cursor() as cursor:
-            cursor.execute(WRITE, {"cycle": cycle.pk, "epoch": cycle.runner_epoch, "rows": json.dumps(self.unwritten)})
+            values = {"cycle": cycle.pk, "epoch": cycle.runner_epoch, "rows": json.dumps(self.unwritten)}
+            cursor.execute(WRITE, {**values, "lease": lease_name(cycle.bot_id), "lease_epoch": self.context.lease_epoch})
             if cursor.rowcount == 0:
                 raise TakenOver
         self.unwritten = []

@@ -1,32 +1,46 @@
 """Leases on the database's clock: one worker per bot, one gateway per account, and a number that tells the old from the new."""
 
+from collections.abc import Collection
+
 from django.db import connection, transaction
 
 from dgbot.base.machine import holder as this_process
 
 ACQUIRE = """
-INSERT INTO leases (name, holder, epoch, expires_at) VALUES (%(name)s, %(holder)s, 1, clock_timestamp() + %(seconds)s * interval '1 second')
+INSERT INTO leases (name, holder, epoch, expires_at)
+SELECT name, %(holder)s, 1, clock_timestamp() + %(seconds)s * interval '1 second' FROM unnest(%(names)s) AS name ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
     epoch = leases.epoch + CASE WHEN leases.holder = EXCLUDED.holder AND leases.expires_at >= clock_timestamp() THEN 0 ELSE 1 END,
     holder = EXCLUDED.holder,
     expires_at = EXCLUDED.expires_at
 WHERE leases.holder = EXCLUDED.holder OR leases.expires_at < clock_timestamp()
-RETURNING epoch
+RETURNING name, epoch
 """
 
 
 def acquire(*, name: str, seconds: float, holder: str = "") -> int | None:
     """Take or renew the lease; its epoch, or None while somebody else holds it. A new holding has a higher epoch."""
+    return acquire_all(names=[name], seconds=seconds, holder=holder).get(name)
+
+
+def acquire_all(*, names: Collection[str], seconds: float, holder: str = "") -> dict[str, int]:
+    """Take or renew many leases in one statement; the epochs of those that are ours now, by name."""
     with connection.cursor() as cursor:
-        cursor.execute(ACQUIRE, {"name": name, "holder": holder or this_process(), "seconds": seconds})
-        row = cursor.fetchone()
-    return row[0] if row else None
+        cursor.execute(ACQUIRE, {"names": list(names), "holder": holder or this_process(), "seconds": seconds})
+        return dict(cursor.fetchall())
 
 
 def release(*, name: str, holder: str = "") -> None:
     """Give the lease back, so that the next one need not wait. The epoch stays."""
+    release_all(names=[name], holder=holder)
+
+
+def release_all(*, names: Collection[str], holder: str = "") -> None:
+    """Give many leases back in one statement."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE leases SET expires_at = '-infinity' WHERE name = %s AND holder = %s", [name, holder or this_process()])
+        cursor.execute(
+            "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%s) AND holder = %s", [list(names), holder or this_process()]
+        )
 
 
 def is_current(*, name: str, epoch: int) -> bool:
