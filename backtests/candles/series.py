@@ -1,9 +1,10 @@
 """A candle series: six columns of one market, oldest first, that know where they start and what they hash to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,20 @@ class Candles:
     def prefix(self, count: int) -> "Candles":
         """The first `count` candles as views that share this series' hash chain."""
         return self if count >= len(self) else self._cut(slice(0, count), chain=self.chain)
+
+    def followed_by(self, candles: Sequence[Candle]) -> "Candles":
+        """This series with newer closed candles behind it, sharing the hash chain.
+
+        Raises ValueError when one of them does not open later than the one before it.
+        """
+        if not candles:
+            return self
+        opened = np.array([to_nanoseconds(candle.opened_at) for candle in candles], dtype=np.int64)
+        if np.any(np.diff(opened, prepend=self.open_time[-1:]) <= 0):
+            raise ValueError(f"{self.symbol} {self.interval}: a candle must open later than the one before it")
+        columns = {name: np.array([float(getattr(candle, name)) for candle in candles]) for name in COLUMNS[1:]}
+        joined: dict[str, Any] = {name: np.append(getattr(self, name), column) for name, column in {"open_time": opened, **columns}.items()}
+        return replace(self, **joined, chain=self.chain if len(self) else None)
 
     def closed_at(self, instant: datetime) -> "Candles":
         """The candles closed at `instant` (aware): what a decision taken then may know."""

@@ -167,6 +167,7 @@ def programs(host: str, port: int) -> list[Program]:
         Program("beat", [*celery, "beat", "--pidfile=", "--loglevel", "warning"]),
         Program("gateway", [*manage, "run_gateway"]),
         Program("guardian", [*manage, "run_guardian"]),
+        Program("ticker", [*manage, "run_ticker"]),
     ]
 
 

@@ -12,6 +12,7 @@ from trading.models.orders import Order, OrderEvent, OrderSend, SendResult
 from trading.models.positions import Position
 from trading.models.simulated import SimulatedMarket
 from trading.models.snapshots import PortfolioSnapshot
+from trading.models.ticks import TickCount
 from trading.models.trades import Trade
 from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
 
@@ -39,6 +40,7 @@ __all__ = [
     "SendResult",
     "SimulatedMarket",
     "StageResult",
+    "TickCount",
     "Trade",
     "VenueAccount",
     "VenueFill",

@@ -9,6 +9,8 @@ from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.interval import Interval
 
+SLOWEST_TICK_S = 59  # a minute and more is a schedule's business
+
 
 class BotStatus(models.TextChoices):
     """What a bot is doing. `Bot.is_running` says what the operator wants; the gateway brings the two together.
@@ -51,6 +53,12 @@ class Bot(models.Model):
         verbose_name=_("schedule"),
         help_text=_("When cycles run. Empty: only by hand."),
     )
+    tick_seconds = models.PositiveSmallIntegerField(
+        _("look every"),
+        null=True,
+        blank=True,
+        help_text=_("Seconds, 1 to 59, instead of a schedule: the ticker watches the bot. Empty: the schedule decides."),
+    )
     risk_profile = models.ForeignKey(
         "risk.RiskProfile",
         models.PROTECT,
@@ -90,6 +98,10 @@ class Bot(models.Model):
             models.UniqueConstraint(fields=["user", "name"], name="bot_name_once_per_user"),
             models.CheckConstraint(condition=Q(mode__in=[mode for mode, _label in MODES]), name="bot_mode_known"),
             models.CheckConstraint(condition=Q(status__in=BotStatus.values), name="bot_status_known"),
+            models.CheckConstraint(
+                condition=Q(tick_seconds=None) | Q(tick_seconds__gte=1, tick_seconds__lte=SLOWEST_TICK_S), name="bot_tick_seconds_in_range"
+            ),
+            models.CheckConstraint(condition=Q(tick_seconds=None) | Q(schedule=None), name="bot_ticks_or_follows_a_schedule"),
             *bounded("bot", allocation="positive", trade_amount="positive"),
         ]
         # Dispatch and the gateway ask every second which bots are wanted.

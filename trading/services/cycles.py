@@ -80,11 +80,20 @@ def lease_name(bot_id: int) -> str:
     return f"bot:{bot_id}"
 
 
-def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigger.SCHEDULE, held_epoch: int | None = None) -> Ran | None:
+def run(
+    *,
+    bot_id: int,
+    slot: datetime,
+    venue: Venue,
+    trigger: str = CycleTrigger.SCHEDULE,
+    held_epoch: int | None = None,
+    is_between_candles: bool = False,
+) -> Ran | None:
     """Run the pipeline for (bot, slot) at most once; None when another runner has or had it.
 
     slot: the planned instant, market time. Call it again after a crash with the same arguments: it goes on.
     held_epoch: of a lease on the bot that the caller holds and keeps; None takes one for this cycle.
+    is_between_candles: nothing has closed since the last decision, so only RiskCheck and exits run.
     """
     name = lease_name(bot_id)
     with transaction.atomic():  # lease and slot in one commit
@@ -93,7 +102,10 @@ def run(*, bot_id: int, slot: datetime, venue: Venue, trigger: str = CycleTrigge
             return None
         context = _begin(bot_id=bot_id, slot=slot, venue=venue, trigger=trigger, epoch=epoch)
     try:
-        return None if context is None else _walk(context)
+        if context is None:
+            return None
+        context.is_between_candles = is_between_candles
+        return _walk(context)
     finally:
         if held_epoch is None and venue.mode is not Mode.REPLAY:  # a replay keeps its bot to the end
             leases.release(name=name)
@@ -229,7 +241,7 @@ class _Pipeline:
                 self._skip(stage)
                 continue
             outcome = self._restored(stage) if stage in self.done else self._run(stage)
-            if _ends_cycle(stage, outcome):
+            if self._ends_cycle(stage, outcome):
                 return Ran(cycle_pk=self.context.cycle.pk, outcome=_sentence(outcome), order_pk=self.order.pk if self.order else None)
         raise AssertionError("Execution always ends the cycle")
 
@@ -245,7 +257,7 @@ class _Pipeline:
         with transaction.atomic():
             outcome = work[stage]()
             self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
-            if _ends_cycle(stage, outcome):
+            if self._ends_cycle(stage, outcome):
                 for later in STAGES[STAGES.index(stage) + 1 :]:
                     self._skip(later)
                 self._write()
@@ -287,9 +299,18 @@ class _Pipeline:
         )
         return outcome
 
+    def _ends_cycle(self, stage: StageName, outcome: Outcome) -> bool:
+        """Execution ends every cycle; RiskCheck and DataCollection end it when they stop or have nothing to pass on."""
+        if stage is StageName.EXECUTION:
+            return True
+        if stage is StageName.RISK_CHECK and self.context.is_between_candles:
+            return outcome.action is not Action.EXIT
+        return stage is not StageName.ANALYSIS and outcome.action in (Action.STOP, Action.SKIP)
+
     def _skip(self, stage: StageName) -> None:
         if stage not in self.done:
-            self.unwritten.append(self._row(stage, NOT_REACHED, seconds=0))
+            skipped = BETWEEN_CANDLES if self.context.is_between_candles else NOT_REACHED
+            self.unwritten.append(self._row(stage, skipped, seconds=0))
 
     def _row(self, stage: StageName, outcome: Outcome, *, seconds: float) -> dict[str, Any]:
         return {
@@ -305,8 +326,8 @@ class _Pipeline:
         """Write the rows that are due. Raises TakenOver when another runner has the cycle by now."""
         cycle = self.context.cycle
         with connection.cursor() as cursor:
-            values = {"cycle": cycle.pk, "epoch": cycle.runner_epoch, "rows": json.dumps(self.unwritten)}
-            cursor.execute(WRITE, {**values, "lease": lease_name(cycle.bot_id), "lease_epoch": self.context.lease_epoch})
+            values: dict[str, Any] = {"cycle": cycle.pk, "epoch": cycle.runner_epoch, "lease": lease_name(cycle.bot_id)}
+            cursor.execute(WRITE, {**values, "lease_epoch": self.context.lease_epoch, "rows": json.dumps(self.unwritten)})
             if cursor.rowcount == 0:
                 raise TakenOver
         self.unwritten = []
@@ -320,14 +341,8 @@ class _Pipeline:
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))
 
 
+BETWEEN_CANDLES = Outcome(Action.SKIP, (Reason("between_candles", "Between two candles only RiskCheck and exits run."),))
 NOT_REACHED = Outcome(Action.SKIP, (Reason("not_reached", "An earlier stage ended the cycle."),))
-
-
-def _ends_cycle(stage: StageName, outcome: Outcome) -> bool:
-    """Execution ends every cycle; RiskCheck and DataCollection end it when they stop or have nothing to pass on."""
-    if stage is StageName.EXECUTION:
-        return True
-    return stage is not StageName.ANALYSIS and outcome.action in (Action.STOP, Action.SKIP)
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
 
 from dgbot.base.machine import machine_now
@@ -51,7 +52,7 @@ def simulated() -> list[Due]:
     for market in SimulatedMarket.objects.all():
         now = simulated_clock.checkpoint(market_pk=market.pk)
         _slow_down(market, now=now)
-        for bot in Bot.objects.filter(account__simulated_market=market, is_running=True, status=BotStatus.RUNNING):
+        for bot in _of_market(market):
             wanted = slots.simulated(bot, now=now, origin=market.origin)
             if wanted:
                 due.append(Due(bot_id=bot.pk, slots=tuple(wanted)))
@@ -95,6 +96,11 @@ def move_anchor(*, bot_id: int, venue: Venue) -> None:
     anchor_at = every.candle(steps * ANCHOR_EVERY).opened_at  # counted in candles, since an hour without a trade has none
     if bot.anchor_at is None or anchor_at > bot.anchor_at:
         Bot.objects.filter(pk=bot.pk).update(anchor_at=anchor_at)
+
+
+def _of_market(market: SimulatedMarket) -> QuerySet[Bot]:
+    """Its running bots, but for those the ticker watches."""
+    return Bot.objects.filter(account__simulated_market=market, is_running=True, status=BotStatus.RUNNING, tick_seconds=None)
 
 
 def _slow_down(market: SimulatedMarket, *, now: datetime) -> None:

@@ -24,6 +24,7 @@ class Context:
     position: Position | None
     now: datetime
     lease_epoch: int
+    is_between_candles: bool = False  # only RiskCheck and exits run
 
     @cached_property
     def rules(self) -> TradingRules:

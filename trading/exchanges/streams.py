@@ -1,0 +1,44 @@
+"""Trades between strangers as they happen, for whoever builds bars from them.
+
+A stream tells every trade once, in order, and says up to which instant it has told all of them. One that has lost the
+exchange says nothing new, so no bar closes on silence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from dgbot.core.protocols import Quotes
+from dgbot.core.types import MarketTrade
+
+
+@dataclass(frozen=True)
+class Told:
+    """Trades since the last poll, oldest first, and the instant before which every trade has now been told."""
+
+    trades: Sequence[MarketTrade]
+    until: datetime
+
+
+class TradeStream(Protocol):
+    """One symbol's trades. Raises ExchangeUnavailable while the exchange is out of reach."""
+
+    def poll(self) -> Told:
+        """What is new."""
+
+
+@dataclass
+class PolledTrades:
+    """A stream made by asking again and again. since: the first instant of interest, aware."""
+
+    quotes: Quotes
+    symbol: str
+    since: datetime
+
+    def poll(self) -> Told:
+        """See TradeStream. Each question reaches back over the last answer's end, and what was told before is left out."""
+        until = self.quotes.server_time()
+        trades = [trade for trade in self.quotes.market_trades(self.symbol, since=self.since) if self.since <= trade.executed_at < until]
+        self.since = max(self.since, until)
+        return Told(trades=trades, until=self.since)
