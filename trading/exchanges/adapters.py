@@ -6,6 +6,21 @@ from trading.exchanges.budget import Budget
 from trading.exchanges.keys import ApiKey
 
 
-def build(exchange: str, *, key: ApiKey | None, is_demo: bool, budget: Budget) -> Exchange:
-    """An adapter; without a key it tells public data only. Raises VenueUnavailable for an exchange without an adapter."""
+def build(exchange: str, *, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str = "") -> Exchange:
+    """An adapter; without a key it tells public data only. Raises VenueUnavailable for an exchange without an adapter.
+
+    base_url: where the exchange is spoken to instead of its real address, such as a fake's.
+    """
+    if exchange == "upbit":
+        return _upbit(key=key, is_demo=is_demo, budget=budget, base_url=base_url)
     raise VenueUnavailable(f"This version has no adapter for {exchange} yet.")
+
+
+def _upbit(*, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str) -> Exchange:
+    from trading.exchanges import upbit
+    from trading.exchanges.upbit_http import BASE_URL, UpbitHttp
+
+    if is_demo:
+        raise VenueUnavailable("Upbit has no demo accounts; use the mode paper.")
+    http = UpbitHttp(base_url=base_url or BASE_URL, budget=budget)
+    return upbit.connect(http=http, access_key=key.access_key if key else "", secret_key=key.secret_key if key else "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from dgbot.core.errors import CredentialsRefused, ExchangeError, ExchangeRejected, ExchangeUnavailable, OutcomeUnknown
 from dgbot.core.money import plain
@@ -33,7 +34,9 @@ from trading.exchanges.upbit_errors import KEY_REFUSED, NOT_FOUND, ORDER_NOT_FOU
 from trading.exchanges.upbit_http import Parameters, Refused, UpbitHttp
 from trading.exchanges.upbit_quotes import CAPABILITIES, UpbitQuotes, usable
 from trading.exchanges.upbit_rules import LOT_STEP
-from trading.exchanges.upbit_signing import Signer
+
+if TYPE_CHECKING:  # pyupbit brings pandas along, which the guardian, who only reads prices, must not load
+    from trading.exchanges.upbit_signing import Signer
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OPEN_PER_PAGE, CLOSED_PER_PAGE = 100, 1000
@@ -49,7 +52,7 @@ NO_KEY = "This Upbit account has no key, so only public data can be read; add a 
 class Upbit(UpbitQuotes):
     """See Exchange. Without a signer it serves public data and raises CredentialsRefused for the rest."""
 
-    signer: Signer | None = None
+    signer: "Signer | None" = None
 
     # --- the account ---
     def key_rights(self) -> KeyRights:
@@ -233,7 +236,7 @@ class Upbit(UpbitQuotes):
 
     # --- inside ---
     @property
-    def _signer(self) -> Signer:
+    def _signer(self) -> "Signer":
         if self.signer is None:
             raise CredentialsRefused(NO_KEY)
         return self.signer
@@ -253,11 +256,14 @@ class Upbit(UpbitQuotes):
         return listed
 
 
-def connect(*, http: UpbitHttp | None = None, access_key: str = "", secret_key: str = "", quotes_http: UpbitHttp | None = None) -> Upbit:
-    """An account, or public data only when no key is given. quotes_http: another budget for public data, if wanted."""
+def connect(*, http: UpbitHttp | None = None, access_key: str = "", secret_key: str = "") -> Upbit:
+    """An account, or public data only when no key is given. Raises CredentialsRefused when half of a key is missing."""
     made = http or UpbitHttp()
-    signer = Signer(made, access_key=access_key, secret_key=secret_key) if access_key or secret_key else None
-    return Upbit(http=quotes_http or made, signer=signer)
+    if not access_key and not secret_key:
+        return Upbit(http=made)
+    from trading.exchanges.upbit_signing import Signer
+
+    return Upbit(http=made, signer=Signer(made, access_key=access_key, secret_key=secret_key))
 
 
 def order_body(request: OrderRequest) -> Mapping[str, str]:

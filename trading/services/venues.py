@@ -80,7 +80,7 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
 @lru_cache(maxsize=8)
 def public_exchange(exchange: str) -> Exchange:
     """Public data of a real exchange, one connection pool for the process. Raises VenueUnavailable."""
-    return adapters.build(exchange, key=None, is_demo=False, budget=budget_for(exchange, owner=PUBLIC))
+    return adapters.build(exchange, key=None, is_demo=False, budget=budget_for(exchange, owner=PUBLIC), base_url=_base_url(exchange))
 
 
 def budget_for(exchange: str, *, owner: str) -> Budget:
@@ -90,6 +90,11 @@ def budget_for(exchange: str, *, owner: str) -> Budget:
         settings.CACHE_URL, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
     )
     return SharedBudget(limits=limits, owner=owner, client=client, local=LocalBudget(limits))
+
+
+def _base_url(exchange: str) -> str:
+    """Where an exchange is spoken to; empty for its real address."""
+    return str(settings.ENV["DGBOT_UPBIT_URL"]) if exchange == ExchangeName.UPBIT else ""
 
 
 def _simulated(account: ExchangeAccount) -> Venue:
@@ -119,7 +124,10 @@ def _signed(account: ExchangeAccount, *, open_key: KeyOpener) -> Exchange:
     known = _signing.get(account.pk)
     if known is None or known[0] != sealed:
         budget = budget_for(account.exchange, owner=account_key(account))
-        known = (sealed, adapters.build(account.exchange, key=open_key(credential), is_demo=account.is_demo, budget=budget))
+        adapter = adapters.build(
+            account.exchange, key=open_key(credential), is_demo=account.is_demo, budget=budget, base_url=_base_url(account.exchange)
+        )
+        known = (sealed, adapter)
         _signing[account.pk] = known
     return known[1]
 
