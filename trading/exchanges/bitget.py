@@ -203,7 +203,7 @@ class BitgetExchange:
         now = self.server_now()
         while opened < min(end, now):
             endpoint, page = _candle_page(interval, age=now - opened)
-            until = min(opened + interval.length * page, opened + LONGEST_PAGE)
+            until = min(opened + interval.length * (page - 1), opened + LONGEST_PAGE)
             for candle in self._candle_page(endpoint, raw, interval, start=opened, end=until, limit=page):
                 if start <= candle.opened_at < end:
                     found[candle.opened_at] = candle
@@ -448,13 +448,17 @@ class BitgetExchange:
     def _candle_page(
         self, endpoint: Endpoint, raw: str, interval: Interval, *, start: datetime, end: datetime, limit: int
     ) -> Iterator[Candle]:
-        """Closed candles of one page. A page spans exactly `limit` candles, so it is the same whichever end Bitget counts from."""
+        """Closed candles of one page, at least those opened in [start, end).
+
+        The span holds one candle less than `limit` and begins a hair early, so it loses none whichever end Bitget counts
+        from and whether it takes the two times in or not: documents differ.
+        """
         answer = self.client.read(
             endpoint,
             symbol=raw,
             productType=PRODUCT,
             granularity=GRANULARITIES[interval],
-            startTime=parse.milliseconds(start),
+            startTime=parse.milliseconds(start - timedelta(milliseconds=1)),
             endTime=parse.milliseconds(end),
             limit=str(limit),
         )

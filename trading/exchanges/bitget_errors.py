@@ -33,7 +33,9 @@ MODE_IS_HELD = frozenset({"45117"})  # margin or position mode cannot change whi
 REFUSED = (
     frozenset({"40762", "43012", "40711", "40712", "25202", "25203"})  # money
     | frozenset({"45110", "40108", "40706", "40808", "40917", "41103", "43011", "45122", "40774"})  # size, price, mode
-    | frozenset({"40007", "40017", "400172", "40019", "40020", "40102", "40103", "40302", "40304", "40305", "40404", "40500"})  # form
+    | frozenset(
+        {"40007", "40017", "400172", "40019", "40020", "40034", "40102", "40103", "40302", "40304", "40305", "40404", "40500"}
+    )  # form
     | frozenset({"40309"})  # the contract has been removed
     | NO_POSITION
     | MODE_IS_HELD

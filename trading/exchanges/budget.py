@@ -66,6 +66,7 @@ BITGET_LIMITS = Limits(
         "positions": Limit(5, 5),
         "settings": Limit(5, 5),  # leverage, margin and position mode
         "plan": Limit(10, 10),  # stops
+        "key": Limit(1, 1),  # what a key may do
     },
 )
 

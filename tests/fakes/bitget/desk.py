@@ -311,6 +311,7 @@ class Desk:
             order = self.engine.place(asked)
         except Refused as refused:
             raise BitgetError(_refusal(refused), str(refused)) from refused
+        account.margin_modes[asked.market] = body["marginMode"]  # the position an order opens has the order's mode
         if self.omits_order_id and asked.reduce_only:
             return {"orderId": None, "clientOid": body.get("clientOid", "")}
         return {"orderId": order.order_id, "clientOid": body.get("clientOid") or order.asked.info["made_client_id"]}

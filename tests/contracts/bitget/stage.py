@@ -1,0 +1,32 @@
+"""What tests of the Bitget adapter share: a fake with one market and one account, and exchanges connected to it."""
+
+from decimal import Decimal
+from typing import Any
+
+from dgbot.core.types import OrderRequest, OrderType, Side
+from tests.fakes.bitget import FakeAccount, FakeBitget
+from trading.exchanges.bitget import BitgetExchange, connect
+from trading.exchanges.bitget_client import Credentials
+from trading.exchanges.budget import Unlimited
+
+SYMBOL, RAW = "ETH/USDT:USDT", "ETHUSDT"
+PLACE, DETAIL = "POST /api/v2/mix/order/place-order", "GET /api/v2/mix/order/detail"
+TIMEOUT_S = 0.6
+
+
+def connected(fake: FakeBitget, account: FakeAccount | None = None, **changes: Any) -> BitgetExchange:
+    """The exchange as an account sees it; without one, its public face."""
+    credentials = Credentials(account.key, account.secret, account.passphrase) if account else None
+    settings = {"is_demo": bool(account and account.is_demo), "budget": Unlimited(), "total_timeout_s": TIMEOUT_S, **changes}
+    return connect(url=fake.url, credentials=credentials, **settings)
+
+
+def an_order(client_id: str = "LDEV00000000000000000000000001A", **changes: Any) -> OrderRequest:
+    """A small market buy."""
+    wish = {"symbol": SYMBOL, "side": Side.BUY, "order_type": OrderType.MARKET, "amount": Decimal("0.05"), **changes}
+    return OrderRequest(client_id=client_id, **wish)
+
+
+def a_limit(client_id: str = "LDEV00000000000000000000000002A", *, price: str = "2900.01", **changes: Any) -> OrderRequest:
+    """A limit buy that rests."""
+    return an_order(client_id, order_type=OrderType.LIMIT, price=Decimal(price), **changes)
