@@ -2,9 +2,12 @@
 
     <root>/upbit/KRW-BTC_1h.parquet     the truth
     <root>/upbit/KRW-BTC_1h.arrow       its hot copy, rebuilt whenever it is missing or tells of other contents
+    <root>/upbit/KRW-BTC_1h.none        time for which the exchange confirmed that it has no candles (Parquet)
+    <root>/upbit/KRW-BTC_1h.was/        one Parquet file per correction: what stored candles were before, and became
 
-Both carry the SHA-256 of the contents. A writer finishes a temporary file and renames it, so a crash at any moment leaves
-either the old or the new series, and readers that have mapped the old one keep it.
+The first two carry the SHA-256 of the contents. A writer finishes a temporary file and renames it, so a crash at any moment
+leaves either the old or the new series, and readers that have mapped the old one keep it. A correction is written before the
+series that it changes: a crash between leaves a correction that did not happen, never a change without its record.
 """
 
 import fcntl
@@ -12,7 +15,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,26 +26,43 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyarrow import ipc
 
 from backtests.candles.series import COLUMNS, Candles
+from backtests.candles.spans import NOTHING, Spans, spans_of, united
 from dgbot.core.clock import from_nanoseconds
 from dgbot.core.errors import BadInput
 from dgbot.core.interval import Interval
 
 SCHEMA = pa.schema([("open_time", pa.int64())] + [(name, pa.float64()) for name in COLUMNS[1:]])
 EXCHANGE_NAME = re.compile(r"[a-z0-9_]{1,32}")
+CONFIRMED = ".none"
 SYMBOL_NAME = re.compile(r"[!-~]{1,64}")  # printable, no space
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What an import did to a series."""
+    """What an import did to a series. Counts are candles.
+
+    differing: candles that the archive holds with other values and that were left as they are.
+    correction: where the replaced values are kept, relative to the root; None when nothing was replaced.
+    """
 
     candles: Candles
     added: int
     replaced: int
     unchanged: int
+    differing: int = 0
+    correction: Path | None = None
+
+
+class Conflict(StrEnum):
+    """What happens to a stored candle when another one comes with other values."""
+
+    REFUSE = "refuse"  # nothing of the import is taken
+    KEEP = "keep"  # the stored one stays, the rest is taken
+    REPLACE = "replace"  # the new one is taken and the old one recorded as a correction
 
 
 def relative_path(exchange: str, symbol: str, interval: Interval) -> Path:
@@ -56,7 +77,6 @@ def relative_path(exchange: str, symbol: str, interval: Interval) -> Path:
 def save(candles: Candles, root: Path) -> Path:
     """Store a series, replacing what was there. Returns the Parquet file's path."""
     path = root / relative_path(candles.exchange, candles.symbol, candles.interval)
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = _to_table(candles)
     _write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
     _write_hot_copy(table, path)
@@ -72,39 +92,105 @@ def load(root: Path, exchange: str, symbol: str, interval: Interval) -> Candles:
     return Candles(exchange=exchange, symbol=symbol, interval=interval, **columns)
 
 
-def merge(candles: Candles, root: Path, *, replace: bool = False) -> Merged:
+def merge(candles: Candles, root: Path, *, conflict: Conflict = Conflict.REFUSE, confirmed: Spans = NOTHING) -> Merged:
     """Add candles to what the archive holds, under a lock, so that two imports at once lose nothing.
 
-    Raises BadInput naming the first timestamp whose values differ from the archive's, unless `replace`; nothing is written then.
+    confirmed: time for which the exchange said that it has no candles; it is added to what is known of that kind.
+    Raises BadInput naming the first timestamp whose values differ from the archive's when `conflict` is REFUSE; nothing is
+    written then.
     """
     path = root / relative_path(candles.exchange, candles.symbol, candles.interval)
     with _locked(path):
-        if not path.exists():
-            save(candles, root)
-            return Merged(candles=candles, added=len(candles), replaced=0, unchanged=0)
-        merged = merged_with(load(root, candles.exchange, candles.symbol, candles.interval), candles, replace=replace)
+        merged = _merged_with_stored(candles, root, conflict=conflict)
+        if merged.correction is not None:
+            _write_atomically(root / merged.correction, lambda file: pq.write_table(_changes(candles, merged, root), file))
         if merged.added or merged.replaced:
             save(merged.candles, root)
+        _add_confirmed(path, confirmed)
         return merged
 
 
-def merged_with(old: Candles, new: Candles, *, replace: bool) -> Merged:
-    """`old` and `new` as one series. Raises BadInput when they contradict each other and `replace` is not given."""
+def confirmed_empty(root: Path, exchange: str, symbol: str, interval: Interval) -> Spans:
+    """Time for which the exchange confirmed that it has no candles of this series. Raises BadInput when it cannot be read."""
+    return _read_confirmed(root / relative_path(exchange, symbol, interval))
+
+
+def read_correction(root: Path, correction: Path) -> pa.Table:
+    """What a correction changed: open_time (ns since 1970), then `<column>_before` and `<column>_after` of each replaced candle."""
+    return pq.read_table(root / correction, memory_map=False)
+
+
+def merged_with(old: Candles, new: Candles, *, conflict: Conflict = Conflict.REFUSE) -> Merged:
+    """`old` and `new` as one series. Raises BadInput when they contradict each other and `conflict` is REFUSE."""
+    in_old, in_new, differs = _differences(old, new)
+    count = int(differs.sum())
+    if count and conflict is Conflict.REFUSE:
+        raise BadInput(_contradiction(old, new, at=from_nanoseconds(old.open_time[in_old][differs][0]).isoformat(), count=count))
+    replaced, unchanged, added = (count if conflict is Conflict.REPLACE else 0), len(in_old) - count, len(new) - len(in_old)
+    if not added and not replaced:
+        return Merged(candles=old, added=0, replaced=0, unchanged=unchanged, differing=count)
+    from_old, from_new = np.ones(len(old), dtype=bool), np.ones(len(new), dtype=bool)
+    if conflict is Conflict.REPLACE:
+        from_old[in_old] = False
+    else:
+        from_new[in_new] = False
+    order = np.argsort(np.concatenate([old.open_time[from_old], new.open_time[from_new]]), kind="stable")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(old, name)[from_old], getattr(new, name)[from_new]])[order] for name in COLUMNS
+    }
+    candles = Candles(exchange=old.exchange, symbol=old.symbol, interval=old.interval, **columns)
+    return Merged(candles=candles, added=added, replaced=replaced, unchanged=unchanged, differing=count - replaced)
+
+
+def _differences(old: Candles, new: Candles) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows of `old` and of `new` with the same open time, and which of these pairs have other values."""
     _, in_old, in_new = np.intersect1d(old.open_time, new.open_time, assume_unique=True, return_indices=True)
     differs = np.zeros(len(in_old), dtype=bool)
     for name in COLUMNS[1:]:
         differs |= getattr(old, name)[in_old] != getattr(new, name)[in_new]
-    if differs.any() and not replace:
+    return in_old, in_new, differs
+
+
+def _merged_with_stored(candles: Candles, root: Path, *, conflict: Conflict) -> Merged:
+    path = relative_path(candles.exchange, candles.symbol, candles.interval)
+    if not (root / path).exists():
+        return Merged(candles=candles, added=len(candles), replaced=0, unchanged=0)
+    merged = merged_with(load(root, candles.exchange, candles.symbol, candles.interval), candles, conflict=conflict)
+    if not merged.replaced:
+        return merged
+    return replace(merged, correction=path.with_suffix(".was") / f"{content_sha256(merged.candles)[:16]}.parquet")
+
+
+def _changes(new: Candles, merged: Merged, root: Path) -> pa.Table:
+    """open_time, then each value before and after, of the candles that are about to be replaced."""
+    old = load(root, new.exchange, new.symbol, new.interval)
+    in_old, in_new, differs = _differences(old, new)
+    columns = {"open_time": old.open_time[in_old[differs]]}
+    for name in COLUMNS[1:]:
+        columns |= {f"{name}_before": getattr(old, name)[in_old[differs]], f"{name}_after": getattr(new, name)[in_new[differs]]}
+    metadata = {"sha256_before": content_sha256(old), "sha256_after": content_sha256(merged.candles)}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def _read_confirmed(path: Path) -> Spans:
+    kept = path.with_suffix(CONFIRMED)
+    if not kept.exists():
+        return NOTHING
+    try:
+        table = pq.read_table(kept, memory_map=False)
+        return spans_of(np.stack([table["start"].to_numpy(), table["end"].to_numpy()], axis=1))
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise BadInput(
-            _contradiction(old, new, at=from_nanoseconds(old.open_time[in_old][differs][0]).isoformat(), count=int(differs.sum()))
-        )
-    kept = np.ones(len(old), dtype=bool)
-    kept[in_old] = False
-    order = np.argsort(np.concatenate([old.open_time[kept], new.open_time]), kind="stable")
-    columns: dict[str, Any] = {name: np.concatenate([getattr(old, name)[kept], getattr(new, name)])[order] for name in COLUMNS}
-    candles = Candles(exchange=old.exchange, symbol=old.symbol, interval=old.interval, **columns)
-    replaced = int(differs.sum())
-    return Merged(candles=candles, added=len(new) - len(in_old), replaced=replaced, unchanged=len(in_old) - replaced)
+            f"The archive file {kept} cannot be read ({error}); delete it, and the next sync asks the exchange again."
+        ) from error
+
+
+def _add_confirmed(path: Path, confirmed: Spans) -> None:
+    known = _read_confirmed(path) if len(confirmed) else NOTHING
+    both = united(known, confirmed)
+    if not np.array_equal(both, known):
+        table = pa.table({"start": both[:, 0], "end": both[:, 1]})
+        _write_atomically(path.with_suffix(CONFIRMED), lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def content_sha256(candles: Candles) -> str:
@@ -161,6 +247,7 @@ def _write_hot_copy(table: pa.Table, path: Path) -> None:
 
 
 def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
         try:
             write(file)

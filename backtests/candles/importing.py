@@ -1,24 +1,26 @@
 """Candle files from outside, read strictly: a file is imported whole or refused with one sentence that says where it is wrong.
 
-Two forms are known. Ours: `timestamp,open,high,low,close,volume[,value]`, ISO open times. pyupbit's: a DataFrame of
-`get_ohlcv` written by `to_csv` or `to_parquet`, an unnamed index of naive Korean times. What a file does not say – the zone of
-a naive time, the interval of a single row – is asked for by option, never guessed.
+Forms are told by their headers (`headers`): ours, pyupbit's DataFrames, Upbit's own answers, Korean vendors', and any file with
+columns of the usual names. What a file does not say – the zone of a naive time, the unit of a number, what a comma means, the
+interval of a single row – is asked for by option, never guessed. What is left out of a file for certain reasons is reported.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtests.candles.checks import Problem, find_problems
-from backtests.candles.files import RawColumns, read_columns
+from backtests.candles.files import ENCODINGS, UTF8, RawColumns, read_columns
 from backtests.candles.gaps import Gap, count_missing, find_gaps
+from backtests.candles.numbers import THOUSANDS
 from backtests.candles.series import PRICE_COLUMNS, Candles
-from backtests.candles.timestamps import ZONES, read_times
+from backtests.candles.tidying import Dropped, Note, Rows, is_newest_small, tidy
+from backtests.candles.timestamps import UNITS, ZONES, read_times
 from dgbot.core.clock import from_nanoseconds
 from dgbot.core.errors import BadInput
 from dgbot.core.interval import Interval, interval_of_seconds
@@ -27,11 +29,27 @@ GAPS_SHOWN = 10
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    """What the operator says about a file because the file does not. None: the file must say it.
+
+    timezone: of naive stamps, one of ZONES. time_unit: of numeric stamps, one of UNITS. thousands: `comma` or `none`.
+    drop_newest: leave the newest candle out; exporters often write it while it is still forming.
+    """
+
+    interval: Interval | None = None
+    timezone: str | None = None
+    time_unit: str | None = None
+    thousands: str | None = None
+    encoding: str = UTF8
+    drop_newest: bool = False
+
+
+@dataclass(frozen=True)
 class ImportReport:
     """What was read from a file. Times are aware UTC; `gaps` are the first GAPS_SHOWN of `gap_count`."""
 
     source_name: str
-    form: str  # ours · pyupbit
+    form: str  # see headers
     timezone: str  # the zone the stamps were taken to be in, and who said so
     interval: Interval
     rows: int
@@ -40,6 +58,9 @@ class ImportReport:
     gaps: tuple[Gap, ...]
     gap_count: int
     missing_count: int
+    dropped: tuple[Dropped, ...] = ()
+    ignored_columns: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,28 +71,45 @@ class Imported:
     report: ImportReport
 
 
-def read_file(
-    path: Path, *, exchange: str, symbol: str, now: datetime, interval: Interval | None = None, timezone: str | None = None
-) -> Imported:
-    """The candles of a CSV (plain or gzip) or Parquet file, every one closed at `now` (aware).
+def read_file(path: Path, *, exchange: str, symbol: str, now: datetime, options: ImportOptions | None = None, name: str = "") -> Imported:
+    """The candles of a CSV (plain, gzip or zip) or Parquet file, every one closed at `now` (aware).
 
-    interval: None takes the most common step. timezone: the zone of naive stamps, one of ZONES; needed unless the file says it.
+    name: what to call the file. Without `options.interval` the most common step is taken.
     Raises BadInput with one sentence naming the column, line or timestamp that is wrong; then nothing of the file is used.
     """
-    if timezone is not None and timezone not in ZONES:
-        raise BadInput(f"--timezone must be one of {', '.join(ZONES)}, was {timezone!r}.")
-    raw = read_columns(path)
-    times, zone = read_times(raw, timezone=timezone)
-    found = _interval_of(raw, times, wanted=interval)
-    columns: dict[str, Any] = {name: raw.numbers(name) for name in (*PRICE_COLUMNS, "volume")}
-    problems = find_problems(times, columns, interval=found, now=now)
+    options = options or ImportOptions()
+    _check_options(options)
+    raw = read_columns(path, encoding=options.encoding, name=name)
+    times, zone = read_times(raw, timezone=options.timezone, time_unit=options.time_unit)
+    columns = {column: raw.numbers(column, thousands=options.thousands) for column in (*PRICE_COLUMNS, "volume")}
+    interval = _interval_of(raw, times, wanted=options.interval)
+    rows, notes = Rows(times, columns, place=raw.place), []
+    if rows.is_descending:
+        rows, notes = rows.reversed(), [Note.NEWEST_FIRST]
+    rows, dropped = tidy(rows, interval=interval, now=now, drop_newest=options.drop_newest)
+    problems = find_problems(rows.times, rows.columns, interval=interval, now=now)
     if problems:
-        raise BadInput(f"{raw.name}: nothing imported; {'; '.join(_told(problem, raw, times) for problem in problems)}.")
-    candles = Candles(exchange=exchange, symbol=symbol, interval=found, open_time=times, **columns)
-    return Imported(candles=candles, report=_report(raw, candles, zone=zone))
+        raise BadInput(f"{raw.name}: nothing imported; {'; '.join(_told(problem, rows) for problem in problems)}.")
+    candles = Candles(exchange=exchange, symbol=symbol, interval=interval, open_time=rows.times, **cast(dict[str, Any], rows.columns))
+    if len(candles) == 0:
+        raise BadInput(f"{raw.name}: nothing imported; no closed candle is left.")
+    notes += [Note.SHORTENED] if raw.is_shortened("volume") else []
+    notes += [Note.NEWEST_IS_SMALL] if not dropped and is_newest_small(candles.volume) else []
+    return Imported(candles=candles, report=_report(raw, candles, zone=zone, dropped=dropped, notes=tuple(notes)))
 
 
-def _report(raw: RawColumns, candles: Candles, *, zone: str) -> ImportReport:
+def _check_options(options: ImportOptions) -> None:
+    for option, value, known in (
+        ("--timezone", options.timezone, ZONES),
+        ("--time-unit", options.time_unit, UNITS),
+        ("--thousands", options.thousands, THOUSANDS),
+        ("--encoding", options.encoding, ENCODINGS),
+    ):
+        if value is not None and value not in known:
+            raise BadInput(f"{option} must be one of {', '.join(known)}, was {value!r}.")
+
+
+def _report(raw: RawColumns, candles: Candles, *, zone: str, dropped: tuple[Dropped, ...], notes: tuple[Note, ...]) -> ImportReport:
     gaps = find_gaps(candles.open_time, interval=candles.interval)
     return ImportReport(
         source_name=raw.name,
@@ -84,12 +122,15 @@ def _report(raw: RawColumns, candles: Candles, *, zone: str) -> ImportReport:
         gaps=gaps[:GAPS_SHOWN],
         gap_count=len(gaps),
         missing_count=count_missing(gaps),
+        dropped=dropped,
+        ignored_columns=raw.layout.ignored,
+        notes=notes,
     )
 
 
-def _told(problem: Problem, raw: RawColumns, times: NDArray[np.int64]) -> str:
-    opened_at = from_nanoseconds(times[problem.first]).isoformat()
-    return f"{problem.count} {problem.kind} (first: {raw.place(problem.first)}, {opened_at}{problem.detail})"
+def _told(problem: Problem, rows: Rows) -> str:
+    opened_at = from_nanoseconds(rows.times[problem.first]).isoformat()
+    return f"{problem.count} {problem.kind} (first: {rows.place(problem.first)}, {opened_at}{problem.detail})"
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:

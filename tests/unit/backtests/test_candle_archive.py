@@ -152,7 +152,7 @@ def test_merging_other_values_with_replace_takes_them(tmp_path: Path) -> None:
     volume = whole.volume.copy()
     volume[7] += 1
 
-    merged = archive.merge(part(whole, 5, 30, volume=volume[5:]), tmp_path, replace=True)
+    merged = archive.merge(part(whole, 5, 30, volume=volume[5:]), tmp_path, conflict=archive.Conflict.REPLACE)
 
     assert (merged.added, merged.replaced, merged.unchanged) == (0, 1, 24)
     assert load(tmp_path).volume[7] == volume[7]

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from backtests.candles.archive import merged_with
-from backtests.candles.importing import read_file
+from backtests.candles.importing import ImportOptions, read_file
 from backtests.candles.series import Candles
 from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.money import parse_decimal
@@ -94,10 +94,10 @@ def _order(options: dict[str, Any]) -> replaying.Order:
 def _recording(options: dict[str, Any]) -> Candles:
     now = datetime.now(tz=UTC)
     read = [
-        read_file(path, exchange="upbit", symbol=options["symbol"], now=now, timezone=options["timezone"]).candles
+        read_file(path, exchange="upbit", symbol=options["symbol"], now=now, options=ImportOptions(timezone=options["timezone"])).candles
         for path in options["files"]
     ]
-    return reduce(lambda old, new: merged_with(old, new, replace=False).candles, read)
+    return reduce(lambda old, new: merged_with(old, new).candles, read)
 
 
 def _parameters(text: str) -> dict[str, object]:
