@@ -13,8 +13,9 @@ series that it changes: a crash between leaves a correction that did not happen,
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -38,6 +39,7 @@ from dgbot.core.interval import Interval
 SCHEMA = pa.schema([("open_time", pa.int64())] + [(name, pa.float64()) for name in COLUMNS[1:]])
 EXCHANGE_NAME = re.compile(r"[a-z0-9_]{1,32}")
 CONFIRMED = ".none"
+ABANDONED_AFTER_S = 3600.0
 SYMBOL_NAME = re.compile(r"[!-~]{1,64}")  # printable, no space
 
 
@@ -101,6 +103,7 @@ def merge(candles: Candles, root: Path, *, conflict: Conflict = Conflict.REFUSE,
     """
     path = root / relative_path(candles.exchange, candles.symbol, candles.interval)
     with _locked(path):
+        _sweep(path.parent)
         merged = _merged_with_stored(candles, root, conflict=conflict)
         if merged.correction is not None:
             _write_atomically(root / merged.correction, lambda file: pq.write_table(_changes(candles, merged, root), file))
@@ -259,6 +262,14 @@ def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             Path(file.name).unlink(missing_ok=True)
             raise
     _sync_folder(path.parent)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left; a living one finishes within seconds."""
+    for left in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):  # another sweep was first
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER_S:
+                left.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

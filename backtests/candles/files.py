@@ -23,9 +23,11 @@ from dgbot.core.errors import BadInput
 MAX_ROWS = 20_000_000  # 38 years of minutes
 MAX_BYTES = MAX_ROWS * 120  # unpacked text; a row of ours takes about 60
 MAX_LINE_BYTES = 65_536
+MAX_BLOCK_BYTES = 1 << 30
 CHUNK_BYTES = 4 * 1024 * 1024
 UTF8, CP949 = "utf-8", "cp949"
 ENCODINGS = (UTF8, CP949)  # cp949: what Korean spreadsheets write
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DELIMITERS = (",", ";", "\t")
 
 Unpacked = IO[bytes] | gzip.GzipFile
@@ -141,11 +143,11 @@ def _read_zip(file: IO[bytes], *, name: str, encoding: str) -> RawColumns:
 
 def _read_csv(file: Unpacked, *, name: str, encoding: str) -> RawColumns:
     text = _read_text(file, name=name, encoding=encoding)
-    head, _, body = text.partition(b"\n")
-    delimiter, header = _header(head, name=name, encoding=UTF8)
+    end_of_header = text.index(b"\n")
+    delimiter, header = _header(text[:end_of_header], name=name, encoding=UTF8)
     layout = read_header(header, name=name)
     labels = {key: header[place] for key, place in layout.places.items()}
-    if not body:
+    if end_of_header == len(text) - 1:
         empty = {key: pa.array([], type=pa.string()) for key in layout.places}
         return RawColumns(name=name, layout=layout, columns=empty, labels=labels, row_word="line", first_row=2)
     table = _parsed(text, layout, width=len(header), delimiter=delimiter, name=name)
@@ -170,7 +172,12 @@ def _read_table(text: bytes, layout: Layout, *, width: int, delimiter: str, numb
     return pacsv.read_csv(
         pa.BufferReader(text),
         # One thread, so that a malformed line is named by its number.
-        read_options=pacsv.ReadOptions(use_threads=False, skip_rows=1, column_names=[f"f{index}" for index in range(width)]),
+        read_options=pacsv.ReadOptions(
+            use_threads=False,
+            block_size=min(len(text), MAX_BLOCK_BYTES),  # in one piece: joining pieces would copy every column
+            skip_rows=1,
+            column_names=[f"f{index}" for index in range(width)],
+        ),
         parse_options=pacsv.ParseOptions(ignore_empty_lines=False, delimiter=delimiter),
         convert_options=pacsv.ConvertOptions(include_columns=wanted, column_types=types, null_values=[], strings_can_be_null=False),
     )
@@ -192,10 +199,13 @@ def _read_text(file: Unpacked, *, name: str, encoding: str) -> bytes:
                 raise BadInput(f"{name}: over {MAX_ROWS:,} rows or {MAX_BYTES:,} bytes of text; split the file.")
             if not chunks:
                 read_header(_header(chunk.partition(b"\n")[0], name=name, encoding=encoding)[1], name=name)
+                chunk = chunk.removeprefix(BYTE_ORDER_MARK)
             chunks.append(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(f"{name}: the packed data is damaged or cut off ({error}).") from error
-    text = b"".join(chunks).removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n"
+    while chunks and not (stripped := chunks.pop().rstrip(b"\r\n")):
+        pass  # blank lines at the end
+    text = b"".join([*chunks, stripped, b"\n"])
     return text if encoding == UTF8 else _recoded(text, encoding=encoding, name=name)
 
 
@@ -210,7 +220,7 @@ def _recoded(text: bytes, *, encoding: str, name: str) -> bytes:
 def _header(line: bytes, *, name: str, encoding: str) -> tuple[str, list[str]]:
     """The delimiter and the names."""
     try:
-        text = line.removeprefix(b"\xef\xbb\xbf").decode(encoding).rstrip("\r")
+        text = line.removeprefix(BYTE_ORDER_MARK).decode(encoding).rstrip("\r")
     except UnicodeDecodeError:
         remedy = "say --encoding cp949 if a Korean spreadsheet wrote it" if encoding == UTF8 else "--encoding is wrong"
         raise BadInput(f"{name}: line 1 is not {encoding.upper()} text; {remedy}.") from None
@@ -235,7 +245,7 @@ def _read_parquet(file: IO[bytes], *, name: str) -> RawColumns:
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
-    joined = column.combine_chunks()
+    joined = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return joined.dictionary_decode() if pa.types.is_dictionary(joined.type) else joined
 
 
@@ -248,7 +258,7 @@ def _can_be_number(kind: pa.DataType) -> bool:
 
 
 def _filled(column: pa.Array) -> NDArray[np.float64]:
-    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float64)  # a missing value becomes NaN
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)  # a missing value becomes NaN
 
 
 def _told(error: Exception) -> str:

@@ -5,7 +5,6 @@ columns of the usual names. What a file does not say – the zone of a naive tim
 interval of a single row – is asked for by option, never guessed. What is left out of a file for certain reasons is reported.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -134,8 +133,9 @@ def _told(problem: Problem, rows: Rows) -> str:
 
 
 def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval | None) -> Interval:
-    steps = np.diff(np.sort(times)).astype(np.int64)
-    steps = steps[steps > 0]
+    steps = np.diff(times)
+    if np.any(steps <= 0):
+        steps = np.diff(np.unique(times))
     if wanted is None:
         return _most_common(raw, steps)
     if len(steps) and not np.any(steps == wanted.nanoseconds):
@@ -146,7 +146,8 @@ def _interval_of(raw: RawColumns, times: NDArray[np.int64], *, wanted: Interval 
 def _most_common(raw: RawColumns, steps: NDArray[np.int64]) -> Interval:
     if len(steps) == 0:
         raise BadInput(f"{raw.name}: one timestamp does not tell the interval; give --interval, for example --interval 1h.")
-    step, _ = min(Counter(steps.tolist()).most_common(), key=lambda item: (-item[1], item[0]))
+    lengths, counts = np.unique(steps, return_counts=True)
+    step = int(lengths[np.argmax(counts)])  # of equally common ones the shortest
     interval = interval_of_seconds(step // 1_000_000_000) if step % 1_000_000_000 == 0 else None
     if interval is None:
         known = ", ".join(Interval)

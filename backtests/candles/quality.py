@@ -188,12 +188,12 @@ def _at(kind: Kind, severity: Severity, candles: Candles, which: NDArray[np.bool
 
 def _usual_step(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,): the robust standard deviation of the steps around each, from medians of BLOCK-wise neighbourhoods."""
-    blocks = -(-len(steps) // BLOCK)
-    padded = np.full((blocks + 2) * BLOCK, np.nan)
-    padded[BLOCK : BLOCK + len(steps)] = np.abs(steps)
-    rows = padded.reshape(-1, BLOCK)
-    medians = np.nanmedian(np.concatenate([rows[:-2], rows[1:-1], rows[2:]], axis=1), axis=1)
-    return np.asarray(1.4826 * np.repeat(medians, BLOCK)[: len(steps)])
+    size = min(BLOCK, len(steps))
+    blocks = -(-len(steps) // size)
+    padded = np.concatenate([np.abs(steps), np.abs(steps[-size:])])[: blocks * size]  # the last block borrows from before it
+    rows = padded.reshape(blocks, size)
+    around = np.concatenate([rows[[0, *range(blocks - 1)]], rows, rows[[*range(1, blocks), blocks - 1]]], axis=1)
+    return np.asarray(1.4826 * np.repeat(np.median(around, axis=1), size)[: len(steps)])
 
 
 def _is_positive(candles: Candles) -> bool:

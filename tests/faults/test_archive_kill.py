@@ -1,0 +1,94 @@
+"""SIGKILL in the middle of writing candles: the archive holds the old series or the new one, never half of either."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from backtests.candles import archive
+from backtests.candles.series import COLUMNS, Candles
+from dgbot.core.interval import Interval
+from tests.candle_factory import random_candles
+from tests.scale import scale
+
+ROOT = Path(__file__).parents[2]
+WHOLE, STEP = 30_000, 37
+
+# Imports once and forks a writer for each line it reads; the writer merges a little more each time and says what is stored.
+WRITERS = f"""
+import os, sys
+from pathlib import Path
+from backtests.candles import archive
+from tests.candle_factory import random_candles
+whole = random_candles({WHOLE})
+whole.hash_chain()
+for line in sys.stdin:
+    start = int(line)
+    child = os.fork()
+    if child == 0:
+        for count in range(start, {WHOLE}, {STEP}):
+            archive.merge(whole.opened_within(whole.candle(0).opened_at, whole.candle(count).opened_at), Path(sys.argv[1]))
+            os.write(1, f"stored {{count}}\\n".encode())
+        os._exit(0)
+    os.write(1, f"child {{child}}\\n".encode())
+    os.waitpid(child, 0)
+    os.write(1, b"dead\\n")
+"""
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", WRITERS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+def load(root: Path) -> Candles:
+    return archive.load(root, "upbit", "KRW-BTC", Interval.HOUR_1)
+
+
+def test_a_killed_writer_leaves_the_old_series_or_the_new_one(tmp_path: Path, writers: subprocess.Popen[str]) -> None:
+    whole, chances = random_candles(WHOLE), random.Random(1)
+    archive.save(whole.prefix(1000), tmp_path)
+    torn = 0
+    for _ in range(scale(sample=12, full=300)):
+        before = len(load(tmp_path))
+        writers.stdin.write(f"{before + STEP}\n")
+        writers.stdin.flush()
+        child = int(writers.stdout.readline().split()[1])
+        time.sleep(chances.uniform(0.0, 0.08))
+        os.kill(child, signal.SIGKILL)
+        stored = before
+        while (line := writers.stdout.readline()) != "dead\n":
+            stored = int(line.split()[1])
+
+        loaded = load(tmp_path)
+        torn += bool(list(tmp_path.rglob("*.tmp")))
+        assert stored <= len(loaded) <= stored + STEP
+        assert all(np.array_equal(getattr(loaded, name), getattr(whole, name)[: len(loaded)]) for name in COLUMNS)
+        path = tmp_path / archive.relative_path("upbit", "KRW-BTC", Interval.HOUR_1)
+        assert pq.read_schema(path).metadata[b"sha256"].decode() == archive.content_sha256(loaded)
+    print(f"{torn} of the kills left a half-written file behind")  # noqa: T201
+
+
+def test_what_killed_writers_left_is_swept_up_when_it_is_old(tmp_path: Path) -> None:
+    candles = random_candles(120)
+    folder = archive.save(candles.prefix(100), tmp_path).parent
+    old, fresh = folder / ".old.tmp", folder / ".fresh.tmp"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+
+    archive.merge(candles, tmp_path)
+
+    assert not old.exists()
+    assert fresh.exists()  # its writer may be alive
