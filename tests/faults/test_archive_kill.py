@@ -20,7 +20,7 @@ from tests.candle_factory import random_candles
 from tests.scale import scale
 
 ROOT = Path(__file__).parents[2]
-WHOLE, STEP = 30_000, 37
+WHOLE, FIRST, STEP = 90_000, 60_000, 37
 
 # Imports once and forks a writer for each line it reads; the writer merges a little more each time and says what is stored.
 WRITERS = f"""
@@ -29,7 +29,6 @@ from pathlib import Path
 from backtests.candles import archive
 from tests.candle_factory import random_candles
 whole = random_candles({WHOLE})
-whole.hash_chain()
 for line in sys.stdin:
     start = int(line)
     child = os.fork()
@@ -58,14 +57,14 @@ def load(root: Path) -> Candles:
 
 def test_a_killed_writer_leaves_the_old_series_or_the_new_one(tmp_path: Path, writers: subprocess.Popen[str]) -> None:
     whole, chances = random_candles(WHOLE), random.Random(1)
-    archive.save(whole.prefix(1000), tmp_path)
+    archive.save(whole.prefix(FIRST), tmp_path)
     torn = 0
     for _ in range(scale(sample=12, full=300)):
         before = len(load(tmp_path))
         writers.stdin.write(f"{before + STEP}\n")
         writers.stdin.flush()
         child = int(writers.stdout.readline().split()[1])
-        time.sleep(chances.uniform(0.0, 0.08))
+        time.sleep(chances.uniform(0.0, 0.25))
         os.kill(child, signal.SIGKILL)
         stored = before
         while (line := writers.stdout.readline()) != "dead\n":
