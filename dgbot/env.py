@@ -91,6 +91,8 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("SCHEDULER_INTERVAL_MINUTES", "First period of the trading cycle, minutes.", "integer", 60, minimum=1, maximum=1440),
         Variable("DGBOT_UPBIT_URL", "Upbit's REST address, if not the real one.", "url", schemes=("http", "https")),
         Variable("DGBOT_UPBIT_WEBSOCKET_URL", "Upbit's websocket address, if not the real one.", "url", schemes=("ws", "wss")),
+        Variable("DGBOT_BITGET_URL", "Bitget's REST address, if not the real one.", "url", schemes=("http", "https")),
+        Variable("DGBOT_BITGET_WEBSOCKET_URL", "Bitget's websocket address, if not the real one.", "url", schemes=("ws", "wss")),
         Variable("UPBIT_ACCESS_KEY", "Upbit key, imported once into the sealed store.", secret=True),
         Variable("UPBIT_SECRET_KEY", "Upbit secret, imported once into the sealed store.", secret=True),
         Variable("DGBOT_KEY_FILE", "Private key that opens sealed exchange keys; default: made in the data folder.", "path", None),

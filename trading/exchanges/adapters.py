@@ -13,6 +13,8 @@ def build(exchange: str, *, key: ApiKey | None, is_demo: bool, budget: Budget, b
     """
     if exchange == "upbit":
         return _upbit(key=key, is_demo=is_demo, budget=budget, base_url=base_url)
+    if exchange == "bitget":
+        return _bitget(key=key, is_demo=is_demo, budget=budget, base_url=base_url)
     raise VenueUnavailable(f"This version has no adapter for {exchange} yet.")
 
 
@@ -24,3 +26,9 @@ def _upbit(*, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str) 
         raise VenueUnavailable("Upbit has no demo accounts; use the mode paper.")
     http = UpbitHttp(base_url=base_url or BASE_URL, budget=budget)
     return upbit.connect(http=http, access_key=key.access_key if key else "", secret_key=key.secret_key if key else "")
+
+
+def _bitget(*, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str) -> Exchange:
+    from trading.exchanges import bitget  # ccxt with it
+
+    return bitget.connect(url=base_url or bitget.REAL_URL, key=key, is_demo=is_demo, budget=budget)

@@ -48,9 +48,10 @@ from dgbot.core.types import (
 )
 from trading.exchanges import bitget_errors as errors
 from trading.exchanges import bitget_parse as parse
-from trading.exchanges.bitget_client import BitgetClient, Credentials, Endpoint, NotFound
+from trading.exchanges.bitget_client import BitgetClient, Endpoint, NotFound
 from trading.exchanges.bounded_http import BoundedHttp
 from trading.exchanges.budget import BITGET_LIMITS, Budget, LocalBudget
+from trading.exchanges.keys import ApiKey
 
 REAL_URL = "https://api.bitget.com"
 PRODUCT = "USDT-FUTURES"
@@ -125,14 +126,14 @@ STOPS = Endpoint("private_mix_get_v2_mix_order_orders_plan_pending", "plan", is_
 def connect(
     *,
     url: str = REAL_URL,
-    credentials: Credentials | None = None,
+    key: ApiKey | None = None,
     is_demo: bool = False,
     is_unified: bool = False,
     budget: Budget | None = None,
     connect_timeout_s: float = 2.0,
     total_timeout_s: float = 8.0,
 ) -> "BitgetExchange":
-    """One account at Bitget; without credentials, its public data.
+    """One account at Bitget; without a key, its public data.
 
     is_unified: what kind of account it is, as its owner says. It is never found out by asking: a lost answer would look
     like a Classic account. Raises BadInput for a unified one.
@@ -140,7 +141,7 @@ def connect(
     if is_unified:
         raise BadInput("Bitget's unified accounts (UTA) cannot be traded yet; use a Classic account, or switch this one back at Bitget.")
     http = BoundedHttp(connect_timeout_s=connect_timeout_s, total_timeout_s=total_timeout_s)
-    client = BitgetClient(url, credentials, is_demo=is_demo, http=http, budget=budget or LocalBudget(BITGET_LIMITS, share=1.0))
+    client = BitgetClient(url, key, is_demo=is_demo, http=http, budget=budget or LocalBudget(BITGET_LIMITS, share=1.0))
     return BitgetExchange(client)
 
 

@@ -6,21 +6,21 @@ endpoint table and demo header are. See docs/decisions/0019-bitget-through-ccxt.
 
 import importlib
 import importlib.util
-import json
 import logging
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from dgbot.core.errors import CredentialsRefused, ExchangeUnavailable, OutcomeUnknown
 from trading.exchanges import bitget_errors as errors
+from trading.exchanges import strict_json
 from trading.exchanges.bounded_http import BoundedHttp, HttpAnswer, NoAnswer, NothingSent
 from trading.exchanges.budget import BITGET_LIMITS, Budget, LocalBudget
+from trading.exchanges.keys import ApiKey
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,6 @@ NO_BROKER = ""
 LARGEST_ANSWER = 4 * 1024 * 1024  # the list of all contracts has about half a megabyte
 LARGEST_WRITE_ANSWER = 256 * 1024
 CLOCK_GOOD_FOR_S = 600.0
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A key of one account. `passphrase` is the one chosen when the key was made."""
-
-    key: str
-    secret: str = field(repr=False)
-    passphrase: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class BitgetClient:
     """Signed and public requests of one account. Safe to share between threads: ccxt's state is kept under a lock."""
 
     base_url: str
-    credentials: Credentials | None = None
+    key: ApiKey | None = None
     is_demo: bool = False
     http: BoundedHttp = field(default_factory=BoundedHttp)
     budget: Budget = field(default_factory=lambda: LocalBudget(BITGET_LIMITS, share=1.0))
@@ -87,9 +78,9 @@ class BitgetClient:
     def __post_init__(self) -> None:
         self._ccxt = _signer()(
             {
-                "apiKey": self.credentials.key if self.credentials else None,
-                "secret": self.credentials.secret if self.credentials else None,
-                "password": self.credentials.passphrase if self.credentials else None,
+                "apiKey": self.key.access_key if self.key else None,
+                "secret": self.key.secret_key if self.key else None,
+                "password": self.key.passphrase if self.key else None,
                 "enableRateLimit": False,  # the budget paces: ccxt would sleep before every order, and knows of no other process
                 # Unset, ccxt would ask for the account's kind by itself and take any failure for an answer.
                 "options": {"uta": False, "defaultType": "swap", "sandboxMode": self.is_demo, "broker": NO_BROKER},
@@ -99,7 +90,7 @@ class BitgetClient:
         self._ccxt.urls["api"] = {name: self.base_url if isinstance(url, str) else url for name, url in urls.items()}
 
     def __repr__(self) -> str:
-        return f"BitgetClient({self.base_url}, {'demo' if self.is_demo else 'real'}, {'with' if self.credentials else 'without'} key)"
+        return f"BitgetClient({self.base_url}, {'demo' if self.is_demo else 'real'}, {'with' if self.key else 'without'} key)"
 
     def read(self, endpoint: Endpoint, **params: str) -> Answer:
         """Ask a question, signed where the endpoint needs it. Raises ExchangeUnavailable and its kin, CredentialsRefused."""
@@ -129,7 +120,7 @@ class BitgetClient:
             raise ExchangeUnavailable(f"{what} was not sent: {error}") from error
         except NoAnswer as error:
             raise OutcomeUnknown(f"{what}: {error}") from error
-        status, code, message, body = _opened(answer)
+        status, code, message, body = self._opened(answer)
         if answer.status == 200 and code == errors.SUCCESS:
             return _told(body, what=what, error=OutcomeUnknown)
         if code in errors.CLOCK_IS_WRONG:
@@ -156,11 +147,11 @@ class BitgetClient:
     def login(self) -> dict[str, str]:
         """The argument of a websocket's login."""
         self._need_key("login")
-        assert self.credentials is not None
+        assert self.key is not None
         timestamp = str(self.now_ms() // 1000)
         text = f"{timestamp}GET/user/verify".encode()
-        sign = self._ccxt.hmac(text, self.credentials.secret.encode(), _sha256(), "base64")
-        return {"apiKey": self.credentials.key, "passphrase": self.credentials.passphrase, "timestamp": timestamp, "sign": sign}
+        sign = self._ccxt.hmac(text, self.key.secret_key.encode(), _sha256(), "base64")
+        return {"apiKey": self.key.access_key, "passphrase": self.key.passphrase, "timestamp": timestamp, "sign": sign}
 
     def _read(self, endpoint: Endpoint, params: Mapping[str, object]) -> Answer:
         what = endpoint.words
@@ -168,7 +159,7 @@ class BitgetClient:
             answer = self._exchange(endpoint, params)
         except (NothingSent, NoAnswer) as error:
             raise ExchangeUnavailable(str(error)) from error
-        status, code, message, body = _opened(answer)
+        status, code, message, body = self._opened(answer)
         if answer.status == 200 and code == errors.SUCCESS:
             return _told(body, what=what, error=ExchangeUnavailable)
         if code in errors.CLOCK_IS_WRONG:
@@ -189,6 +180,11 @@ class BitgetClient:
         largest = LARGEST_WRITE_ANSWER if request["method"] == "POST" else LARGEST_ANSWER
         return self.http.send(request["method"], request["url"], headers=headers, body=body, largest_answer=largest)
 
+    def _opened(self, answer: HttpAnswer) -> tuple[int, str, str, Mapping[str, Any]]:
+        """Status, code, message and body of an answer; the code is empty when it is not in Bitget's form."""
+        status, code, message, body = _opened(answer)
+        return status, code, self.key.scrubbed(message) if self.key else message, body
+
     def _keep_still(self, endpoint: Endpoint, *, status: int, code: str) -> None:
         if status == errors.TOO_MANY or code in errors.BUSY:
             self.budget.banned(seconds=errors.RETRY_AFTER_S, group=endpoint.group)
@@ -203,7 +199,7 @@ class BitgetClient:
             raise CredentialsRefused(f"Request not sent: the account is {kind}, and the request {state} the header {DEMO_HEADER}.")
 
     def _need_key(self, what: str) -> None:
-        if self.credentials is None:
+        if self.key is None:
             raise CredentialsRefused(f"Bitget's {what} needs a key, and this account has none.")
 
     def _keep_clock(self) -> None:
@@ -225,22 +221,9 @@ class NotFound(ExchangeUnavailable):
     """Bitget says there is no such order. Whoever asked decides what that proves."""
 
 
-def parse_json(body: bytes) -> Any:
-    """JSON with exact numbers. Raises ValueError for anything else: NaN, cut, nested beyond reason, not UTF-8."""
-    try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("the answer is nested too deeply") from None
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a number")
-
-
 def _opened(answer: HttpAnswer) -> tuple[int, str, str, Mapping[str, Any]]:
-    """Status, code, message and body of an answer; the code is empty when it is not in Bitget's form."""
     try:
-        body = parse_json(answer.body)
+        body = strict_json.loads(answer.body)
     except ValueError as error:
         return answer.status, "", f"a body that is not Bitget's: {error}"[:200], {}
     if not isinstance(body, dict) or not isinstance(body.get("code"), str | int):

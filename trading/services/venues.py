@@ -94,7 +94,7 @@ def budget_for(exchange: str, *, owner: str) -> Budget:
 
 def _base_url(exchange: str) -> str:
     """Where an exchange is spoken to; empty for its real address."""
-    return str(settings.ENV["DGBOT_UPBIT_URL"]) if exchange == ExchangeName.UPBIT else ""
+    return str(settings.ENV[f"DGBOT_{ExchangeName(exchange).name}_URL"])
 
 
 def _simulated(account: ExchangeAccount) -> Venue:

@@ -6,8 +6,8 @@ from typing import Any
 from dgbot.core.types import OrderRequest, OrderType, Side
 from tests.fakes.bitget import FakeAccount, FakeBitget
 from trading.exchanges.bitget import BitgetExchange, connect
-from trading.exchanges.bitget_client import Credentials
 from trading.exchanges.budget import Unlimited
+from trading.exchanges.keys import ApiKey
 
 SYMBOL, RAW = "ETH/USDT:USDT", "ETHUSDT"
 PLACE, DETAIL = "POST /api/v2/mix/order/place-order", "GET /api/v2/mix/order/detail"
@@ -16,9 +16,9 @@ TIMEOUT_S = 0.6
 
 def connected(fake: FakeBitget, account: FakeAccount | None = None, **changes: Any) -> BitgetExchange:
     """The exchange as an account sees it; without one, its public face."""
-    credentials = Credentials(account.key, account.secret, account.passphrase) if account else None
+    key = ApiKey(account.key, account.secret, account.passphrase) if account else None
     settings = {"is_demo": bool(account and account.is_demo), "budget": Unlimited(), "total_timeout_s": TIMEOUT_S, **changes}
-    return connect(url=fake.url, credentials=credentials, **settings)
+    return connect(url=fake.url, key=key, **settings)
 
 
 def an_order(client_id: str = "LDEV00000000000000000000000001A", **changes: Any) -> OrderRequest:

@@ -32,7 +32,7 @@ def test_an_order_answered_with_a_documented_code(fake, exchange, code):
         exchange.place(an_order("A1"))
 
     assert type(told.value) is expected
-    assert "A1" in str(told.value) and exchange.client.credentials.secret not in str(told.value)
+    assert "A1" in str(told.value) and exchange.client.key.secret_key not in str(told.value)
 
 
 @pytest.mark.parametrize("code", sorted(DOCUMENTED))
