@@ -2,10 +2,11 @@
 
 import logging
 import os
+import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_process_init, worker_ready
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_process_init, worker_ready, worker_shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
 
@@ -33,6 +34,37 @@ def scheduler_lives(**_: Any) -> None:
     from dgbot.base.loops import beat_in_background
 
     beat_in_background("beat")
+
+
+@worker_shutdown.connect
+def worker_ends(**_: Any) -> None:
+    """A worker that ends in order is not late."""
+    from dgbot.base.loops import Pulse
+
+    Pulse("worker").end()
+
+
+@task_prerun.connect
+def job_starts(task: Any = None, **_: Any) -> None:
+    """Remember when, by the clock of durations."""
+    task.request.started_s = time.monotonic()
+
+
+@task_postrun.connect
+def job_ends(task: Any = None, retval: Any = None, state: str = "", **_: Any) -> None:
+    """Write down how a scheduled job ended, for the list of schedules."""
+    from django.db import Error as DatabaseError
+
+    from dgbot.accounts import jobs
+
+    name = (task.request.headers or {}).get("periodic_task_name") or getattr(task.request, "periodic_task_name", "")
+    if not name:
+        return
+    seconds = time.monotonic() - getattr(task.request, "started_s", time.monotonic())
+    try:
+        jobs.record(name=str(name), task=task.name, seconds=seconds, is_ok=state == "SUCCESS", result=retval)
+    except DatabaseError as error:  # the job's own work is done; its row in the list is a convenience
+        logging.getLogger(__name__).warning("the end of %s was not written down: %s", name, error)
 
 
 @worker_process_init.connect

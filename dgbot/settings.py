@@ -116,6 +116,7 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "monitoring.context.running_bots",
             ],
         },
     },
@@ -224,7 +225,7 @@ CELERY_TIMEZONE = "Asia/Seoul"
 CELERY_ENABLE_UTC = True
 CELERY_BEAT_SCHEDULER = "dgbot.beat.LockedScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # an edit in the admin is effective within that
-CELERY_BEAT_CRON_STARTING_DEADLINE = 600  # a slot missed by more than 10 minutes is left out
+CELERY_BEAT_SYNC_EVERY = 1  # the last run is written after each: a killed beat repeats at most one
 
 # --- Language and time ---
 LANGUAGE_CODE = "en"

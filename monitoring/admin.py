@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
+from dgbot.accounts import jobs
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import short, state_badge
 from monitoring import selectors
@@ -49,7 +50,11 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     user = request.user
     bots = selectors.bots_shown(Bot.objects.for_user(user))
     positions = selectors.shown(Position.objects.for_user(user)).open().select_related("bot", "account")
-    enabled = PeriodicTask.objects.filter(enabled=True).exclude(name__startswith="celery.")
+    enabled = PeriodicTask.objects.filter(enabled=True).exclude(name__startswith="celery.").select_related("crontab", "interval", "clocked")
+    schedules = list(enabled.order_by("name"))
+    last_runs = jobs.last_runs()
+    for task in schedules:
+        task.job_run = last_runs.get(task.name)
     return {
         **context,
         "bots": [{"row": bot, "cycle": cycle} for bot, cycle in selectors.with_last_cycle(bots)],
@@ -58,7 +63,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "doubtful": selectors.shown(Order.objects.for_user(user)).filter(status__in=selectors.DOUBTFUL).select_related("bot"),
         "safe_modes": selectors.safe_modes(user),
         "beats": selectors.heartbeats(timezone.now()),
-        "schedules": enabled.select_related("crontab", "interval").order_by("name"),
+        "schedules": schedules,
     }
 
 

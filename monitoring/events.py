@@ -152,6 +152,7 @@ class BeatCard(TypedDict):
     name: str
     process: str
     beat_at: str
+    late_after_s: int
 
 
 class Snapshot(TypedDict):
@@ -341,8 +342,13 @@ def position_card(position: Any) -> PositionCard:
 
 
 def beat_card(heartbeat: Any) -> BeatCard:
-    """The last sign of life of one process."""
-    return {"name": heartbeat.name, "process": heartbeat.process, "beat_at": iso(heartbeat.beat_at)}
+    """The last sign of life of one process or bot."""
+    return {
+        "name": heartbeat.name,
+        "process": heartbeat.process,
+        "beat_at": iso(heartbeat.beat_at),
+        "late_after_s": heartbeat.late_after_s,
+    }
 
 
 def mark_price(position: Any) -> tuple[Decimal | None, str]:

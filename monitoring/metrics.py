@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from dgbot.accounts import heartbeats
 from risk.models import RiskState
 from trading.models import Bot, Cycle, Decision, Order, PortfolioSnapshot, Trade
-from trading.models.bots import BotStatus
+from trading.models.bots import ACTIVE
 from trading.models.cycles import CycleStatus
 
 CACHE_S = 10.0
@@ -123,7 +123,7 @@ def _bots() -> Iterator[Metric]:
     failed = Count("cycles", filter=Q(cycles__status=CycleStatus.FAILED))
     for bot in Bot.objects.filter(is_hidden=False, **SHOWN).annotate(failed=failed).order_by("pk"):
         values = [bot.name, bot.symbol, bot.mode]
-        running.add_metric(values, int(bot.status == BotStatus.RUNNING))
+        running.add_metric(values, int(bot.status in ACTIVE))
         errors.add_metric(values, bot.failed)
     yield from (running, errors)
 
@@ -156,6 +156,11 @@ def _heartbeats() -> Iterator[Metric]:
     for name, age_s in heartbeats.ages().items():
         ages.add_metric([name], age_s)
     yield ages
+    late = GaugeMetricFamily("dgbot_heartbeats_late", "Processes and bots that have been silent for too long.", labels=["kind"])
+    silent = [item.process == "bot" for item in heartbeats.late_heartbeats()]
+    late.add_metric(["bot"], sum(silent))
+    late.add_metric(["process"], len(silent) - sum(silent))
+    yield late
 
 
 def _add(family: Any, labels: list[str], value: Any) -> None:

@@ -17,7 +17,6 @@ from trading.models import Bot, Cycle, Decision, ExchangeAccount, Order, Portfol
 NEWEST_SHOWN = 30  # decisions and trades on the page
 POINTS_SHOWN = 500  # of each equity curve
 STAGE_ORDER = Case(*(When(stage=stage, then=number) for number, stage in enumerate(STAGES)))
-LATE_S = 60  # twelve missed heartbeats
 DOUBTFUL = ("unknown", "disputed")
 
 
@@ -68,9 +67,15 @@ def with_last_cycle(bots: QuerySet[Bot]) -> list[tuple[Any, Cycle | None]]:
 
 
 def heartbeats(now: datetime) -> list[dict[str, Any]]:
-    """Each process with the age of its last sign of life, and whether that is late."""
+    """Each process and bot with the age of its last sign of life, and whether that is late."""
     rows = Heartbeat.objects.order_by("process", "name")
-    return [{"row": row, "age": now - row.beat_at, "is_late": (now - row.beat_at).total_seconds() > LATE_S} for row in rows]
+    return [{"row": row, "age": now - row.beat_at, "is_late": (now - row.beat_at).total_seconds() > row.late_after_s} for row in rows]
+
+
+def running_bots(user: Any) -> list[str]:
+    """Names of the wanted bots `user` may see, for the head of every page. One query."""
+    running = Bot.objects.for_user(user).filter(is_running=True, is_hidden=False, account__is_hidden=False)
+    return list(running.order_by("name").values_list("name", flat=True))
 
 
 def with_stages(cycles: QuerySet[Cycle]) -> QuerySet[Cycle]:

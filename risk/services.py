@@ -74,6 +74,21 @@ def release(*, order_pk: int) -> None:
 
 
 @transaction.atomic
+def enter_safe_mode(*, owner: Owner, bot_id: int | None, code: str, message: str, at: datetime, zone: str, actor: str = "platform") -> bool:
+    """Block entries of a bot, or of an account (None), until an operator releases them. Returns False when they are blocked already.
+
+    at: market time.
+    """
+    scope = Q(bot=None) if bot_id is None else Q(bot_id=bot_id)
+    recent = list(RiskState.objects.filter(scope, account_id=owner.account_id).order_by("-trading_day")[:1])
+    state = _today(owner=owner, bot_id=bot_id, recent=recent, now=at, zone=zone)
+    entered = RiskState.objects.filter(pk=state.pk, safe_mode=False).update(safe_mode=True, safe_mode_reason=message[:255], updated_at=at)
+    if entered:
+        _event(state, code=code, message=message, actor=actor, now=at)
+    return bool(entered)
+
+
+@transaction.atomic
 def release_safe_mode(*, state_pk: int, by: Any, reason: str, now: datetime) -> RiskState:
     """Let entries through again. Raises BadInput without a reason or when there is nothing to release."""
     if not reason.strip():

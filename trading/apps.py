@@ -10,10 +10,12 @@ class TradingConfig(AppConfig):
     label = "trading"
 
     def ready(self) -> None:
-        """Have settings, schedules and the demo made at start."""
+        """Have settings, schedules and the demo made at start, and keep schedule and setting together."""
         from dgbot.base import seeds as registry
         from trading import seeds
+        from trading.services import schedules
 
+        schedules.connect()
         registry.register(30, "sealing key", seeds.create_sealing_key)
         registry.register(35, "keys in the environment", seeds.import_keys)
         registry.register(40, "settings", seeds.create_settings)

@@ -1,7 +1,6 @@
 """What trading needs before it starts: settings, schedules, a demo bot. Added if missing, never overwritten."""
 
 import json
-import zoneinfo
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,14 +15,14 @@ from trading.domain.config import PERIODS
 from trading.models import Bot, BotStatus, ExchangeAccount, SimulatedMarket
 from trading.models.accounts import ExchangeName
 from trading.services import config
+from trading.services.schedules import CYCLES, HOURLY, SEOUL, crontab_of, follow_schedule
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import account_key
 
-HOURLY = "Trading cycle (hourly)"
 SIMULATED = "Simulated market (every second)"
 SNAPSHOT = "Portfolio snapshot (hourly)"
 SWEEP = "Unfinished cycles (every 15 seconds)"
-SEOUL = zoneinfo.ZoneInfo("Asia/Seoul")
+CLEAN_UP = "Clean-up (daily)"
 
 DEMO = "Demo bot (simulated)"
 DEMO_CASH = Decimal(10_000_000)
@@ -52,15 +51,17 @@ def create_settings() -> str | None:
 
 
 def create_schedules() -> str | None:
-    """The schedules that are missing."""
-    minutes = settings.SCHEDULER_INTERVAL_MINUTES if settings.SCHEDULER_INTERVAL_MINUTES in PERIODS else 60
+    """The schedules that are missing; the default one with the period that the setting names."""
+    minutes = config.current().interval_minutes
     made = [
-        _schedule(HOURLY, "trading.tasks.dispatch_schedule", crontab=_crontab(minutes), enabled=settings.SCHEDULER_ENABLED),
-        _schedule(SNAPSHOT, "trading.tasks.take_snapshots", crontab=_crontab(60)),
+        _schedule(HOURLY, CYCLES, crontab=crontab_of(minutes), enabled=settings.SCHEDULER_ENABLED),
+        _schedule(SNAPSHOT, "trading.tasks.take_snapshots", crontab=crontab_of(60)),
         _schedule(SIMULATED, "trading.tasks.tick_simulated", interval=_interval(1), expires_s=5),
+        _schedule(CLEAN_UP, "monitoring.tasks.clean_up", crontab=_daily(hour=4, minute=30)),
         _schedule(SWEEP, "trading.tasks.sweep_cycles", interval=_interval(15), expires_s=60),
     ]
     added = [name for name in made if name]
+    follow_schedule(by="prepare", reason="the schedule and its setting differed")
     return f"Schedules added: {', '.join(added)}." if added else None
 
 
@@ -115,12 +116,7 @@ def _interval(seconds: int) -> IntervalSchedule:
     return row
 
 
-def _crontab(minutes: int) -> CrontabSchedule:
-    minute = "0" if minutes >= 60 else f"*/{minutes}"
-    hour = "*" if minutes <= 60 else f"*/{minutes // 60}"
-    if minutes == 1440:
-        hour = "0"
-    row, _created = CrontabSchedule.objects.get_or_create(
-        minute=minute, hour=hour, day_of_month="*", month_of_year="*", day_of_week="*", timezone=SEOUL
-    )
-    return row
+def _daily(*, hour: int, minute: int) -> CrontabSchedule:
+    """Once a day, Asia/Seoul."""
+    given = {"minute": str(minute), "hour": str(hour), "day_of_month": "*", "month_of_year": "*", "day_of_week": "*", "timezone": SEOUL}
+    return CrontabSchedule.objects.filter(**given).order_by("pk").first() or CrontabSchedule.objects.create(**given)

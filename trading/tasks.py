@@ -1,16 +1,22 @@
 """Doors for Celery: ids in, one service call, safe to run twice."""
 
+import time
 from datetime import datetime
 from typing import Any
 
 from celery import Task, shared_task
 
+from dgbot.base.machine import machine_now
+from dgbot.core.errors import ExchangeError
+from dgbot.core.types import Mode
 from trading import doorbell
-from trading.models import ExchangeAccount
+from trading.models import Bot, ExchangeAccount
 from trading.models.cycles import CycleTrigger
-from trading.services import cycles, dispatch, snapshots
+from trading.services import bots, cycles, dispatch, schedules, snapshots
 from trading.services.dispatch import Due
 from trading.services.venues import venue_for
+
+START_AFTER_S = 2.0  # a candle that has just closed needs a moment to reach those who ask for it
 
 
 @shared_task
@@ -31,53 +37,68 @@ def run_cycles(bot_id: int, slots: list[str]) -> None:
 
 
 @shared_task(bind=True)
-def dispatch_schedule(self: Task, schedule: str = "") -> None:
-    """Queue the newest slot of every running bot on the schedule that fired."""
-    name = schedule or _schedule_of(self)
-    for due in dispatch.by_schedule(task_name=name):
-        _queue(due)
+def dispatch_schedule(self: Task, schedule: str = "") -> str:
+    """Queue the newest slot of every running bot on the schedule that fired, once its candle has had a moment to close."""
+    time.sleep(START_AFTER_S)
+    due = dispatch.by_schedule(task_name=schedule or _schedule_of(self))
+    return f"{_queue_all(due)} cycles queued"
 
 
 @shared_task
-def tick_simulated() -> None:
+def tick_simulated() -> str:
     """Tick the simulated clocks and queue the hours that have closed."""
-    for due in dispatch.simulated():
-        run_cycles.delay(due.bot_id, [slot.isoformat() for slot in due.slots])
+    due = dispatch.simulated()
+    for bot in due:
+        run_cycles.delay(bot.bot_id, [slot.isoformat() for slot in bot.slots])
+    return f"{sum(len(bot.slots) for bot in due)} cycles queued"
 
 
 @shared_task
-def sweep_cycles() -> None:
-    """Queue what dead runners left behind, or close it."""
-    for due in dispatch.unfinished():
-        _queue(due)
+def sweep_cycles() -> str:
+    """Queue what dead runners left behind, or close it; and every slot whose message was lost."""
+    schedules.follow_schedule(reason="the schedule was edited in bulk")
+    return f"{_queue_all([*dispatch.unfinished(), *dispatch.owed()])} cycles queued"
 
 
 @shared_task
-def take_snapshots() -> None:
-    """Value every account that trades here."""
-    for account in ExchangeAccount.objects.filter(mode="simulated").select_related("simulated_market"):
-        venue = venue_for(account)
-        snapshots.take(account=account, venue=venue, now=venue.clock.now())
+def take_snapshots() -> str:
+    """Value every account but replays'; what cannot be told is recorded as unknown, with its cause."""
+    taken, unknown = 0, 0
+    for account in ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market").order_by("pk"):
+        try:
+            venue = venue_for(account)
+            snapshot = snapshots.take(account=account, venue=venue, now=venue.clock.now())
+        except ExchangeError as error:
+            snapshot = snapshots.take_unknown(account=account, cause=str(error), now=machine_now())
+        taken += 1
+        unknown += snapshot.total_value_krw is None and snapshot.total_value_usd is None
+    return f"{taken} accounts valued, {unknown} of them unknown"
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:
+    bot = Bot.objects.select_related("schedule__crontab", "schedule__interval").get(pk=bot_id)
     venue = venue_for(_account(bot_id))
     for slot in slots:
         instant = datetime.fromisoformat(slot)
+        if trigger == CycleTrigger.SCHEDULE and dispatch.missed_meanwhile(bot=bot, slot=instant):
+            continue
         ran = cycles.run(bot_id=bot_id, slot=instant, venue=venue, trigger=trigger)
         if ran is None and not cycles.is_over(bot_id=bot_id, slot=instant):
             return  # somebody is at work on this slot; later ones must not overtake it, the next tick hands them out again
         if ran is not None and ran.order_pk is not None:
             doorbell.ring()
+    bots.show_life(bot)
 
 
 def _account(bot_id: int) -> ExchangeAccount:
     return ExchangeAccount.objects.select_related("simulated_market").get(bots=bot_id)
 
 
-def _queue(due: Due) -> None:
-    for slot in due.slots:
-        run_cycle.delay(due.bot_id, slot.isoformat())
+def _queue_all(due: list[Due]) -> int:
+    messages = {(item.bot_id, slot) for item in due for slot in item.slots}
+    for bot_id, slot in sorted(messages):
+        run_cycle.delay(bot_id, slot.isoformat())
+    return len(messages)
 
 
 def _schedule_of(task: Any) -> str:

@@ -3,7 +3,16 @@
 from trading.domain.lifecycle import CLOSED, Status
 from trading.models import BotStatus, CycleStatus
 
-BOT = {BotStatus.RUNNING: "good", BotStatus.REQUESTED: "busy", BotStatus.FAILED: "bad", BotStatus.STOPPED: "quiet"}
+BOT = {
+    BotStatus.RUNNING: "good",
+    BotStatus.REQUESTED: "busy",
+    BotStatus.STARTING: "busy",
+    BotStatus.STOPPING: "busy",
+    BotStatus.PAUSED: "warn",
+    BotStatus.SAFE_MODE: "bad",
+    BotStatus.FAILED: "bad",
+    BotStatus.STOPPED: "quiet",
+}
 CYCLE = {CycleStatus.DONE: "good", CycleStatus.RUNNING: "busy", CycleStatus.FAILED: "bad", CycleStatus.MISSED: "warn"}
 ACTION = {"continue": "good", "skip": "quiet", "exit": "warn", "stop": "bad"}
 DECISION = {"buy": "good", "sell": "bad", "hold": "quiet", "abstain": "warn"}

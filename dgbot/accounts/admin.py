@@ -17,8 +17,6 @@ from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import short, state_badge
 from dgbot.base.display import age
 
-LATE_S = 60  # twelve missed heartbeats
-
 admin.site.unregister(Group)
 
 
@@ -68,13 +66,15 @@ class AuditEntryAdmin(FactAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(FactAdmin):
-    """The last sign of life of each process."""
+    """The last sign of life of each process and of each running bot."""
 
-    list_display = ("name", "life", "beat_at", "started_at", "pid")
+    list_display = ("name", "life", "late_after_s", "beat_at", "started_at", "pid", "alarmed_at")
+    list_filter = ("process",)
     ordering = ("process", "name")
 
     @admin.display(description=_("last sign of life"))
     def life(self, heartbeat: Heartbeat) -> SafeString:
-        """Its age, red when late."""
+        """Its age, red and named when late."""
         silence = timezone.now() - heartbeat.beat_at
-        return state_badge("bad" if silence.total_seconds() > LATE_S else "good", age(silence))
+        is_late = silence.total_seconds() > heartbeat.late_after_s
+        return state_badge("bad" if is_late else "good", _("late: %(age)s") % {"age": age(silence)} if is_late else age(silence))

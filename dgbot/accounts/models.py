@@ -42,20 +42,45 @@ class AuditEntry(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of one process."""
+    """The last sign of life of one process, or of one bot: its last finished cycle."""
 
-    name = models.CharField(_("name"), max_length=120, unique=True, editable=False, help_text=_("process@host"))
+    name = models.CharField(_("name"), max_length=120, unique=True, editable=False, help_text=_("process@host, or bot:number"))
     process = models.CharField(_("process"), max_length=20, editable=False)
     host = models.CharField(_("host"), max_length=80, editable=False)
     pid = models.IntegerField(_("process id"), editable=False)
     started_at = models.DateTimeField(_("started at"), editable=False, help_text=_("Machine time."))
     beat_at = models.DateTimeField(_("last beat at"), editable=False, help_text=_("Machine time."))
     detail = models.JSONField(_("detail"), default=dict, editable=False)
+    late_after_s = models.PositiveIntegerField(_("late after"), default=60, editable=False, help_text=_("Seconds of silence."))
+    alarmed_at = models.DateTimeField(
+        _("alarmed at"), null=True, editable=False, help_text=_("Machine time; set once per silence, empty again after the next beat.")
+    )
 
     class Meta:
         db_table = "heartbeats"
         verbose_name = _("heartbeat")
         verbose_name_plural = _("heartbeats")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JobRun(models.Model):
+    """How the last run of one scheduled job ended. One row per schedule; the rows that jobs write are the history."""
+
+    name = models.CharField(_("schedule"), max_length=200, unique=True, editable=False)
+    task = models.CharField(_("task"), max_length=200, editable=False)
+    started_at = models.DateTimeField(_("started at"), editable=False, help_text=_("Machine time."))
+    duration_ms = models.PositiveIntegerField(_("duration"), editable=False, help_text=_("Milliseconds."))
+    is_ok = models.BooleanField(_("succeeded"), editable=False)
+    result = models.TextField(_("result"), blank=True, editable=False)
+    runs = models.PositiveBigIntegerField(_("runs"), default=0, editable=False)
+    failures = models.PositiveBigIntegerField(_("failures"), default=0, editable=False)
+
+    class Meta:
+        db_table = "job_runs"
+        verbose_name = _("last run of a job")
+        verbose_name_plural = _("last runs of jobs")
 
     def __str__(self) -> str:
         return self.name

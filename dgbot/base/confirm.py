@@ -8,14 +8,25 @@ from django.template.response import TemplateResponse
 
 
 def ask(
-    model_admin: Any, request: HttpRequest, *, question: Any, facts: Iterable[Any] = (), keep: Any = (), with_reason: bool = False
+    model_admin: Any,
+    request: HttpRequest,
+    *,
+    question: Any,
+    facts: Iterable[Any] = (),
+    keep: Any = (),
+    choices: Any = (),
+    with_reason: bool = False,
 ) -> HttpResponse:
-    """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`."""
+    """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`.
+
+    choices: pairs of value and label, of which the answer carries one as `choice`; the first is chosen beforehand.
+    """
     context = {
         **model_admin.admin_site.each_context(request),
         "title": question,
         "facts": list(facts),
         "keep": list(keep),
+        "choices": list(choices),
         "with_reason": with_reason,
         "opts": model_admin.model._meta,
     }

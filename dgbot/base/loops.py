@@ -38,6 +38,7 @@ def run_forever(*, process: str, step: Callable[[], None], wait: Callable[[], No
             time.sleep(AFTER_LOSS_S)
             continue
         wait()
+    beat.end()
     log.info("%s stopped", process)
 
 
@@ -58,7 +59,7 @@ def beat_in_background(process: str) -> None:
 
 
 class Pulse:
-    """Writes the heartbeat of one process at most every HEARTBEAT_S seconds."""
+    """Writes the heartbeat of one process at most every HEARTBEAT_S seconds, and looks whether others are late."""
 
     def __init__(self, process: str) -> None:
         self.process = process
@@ -72,4 +73,12 @@ class Pulse:
         if self.started_at is None:
             self.started_at = machine_now()
         heartbeats.beat(process=self.process, started_at=self.started_at)
+        heartbeats.raise_alarms()
         self.next_at = time.monotonic() + settings.HEARTBEAT_S
+
+    def end(self) -> None:
+        """The process ends in order: nobody need wait for its next beat."""
+        try:
+            heartbeats.forget_process(self.process)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("%s could not take its heartbeat back: %s", self.process, error)

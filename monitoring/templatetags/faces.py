@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from dgbot.base import badges, display
-from trading import tones
+from trading import jobs, tones
 from trading.models import BotStatus
 
 register = template.Library()
@@ -54,11 +54,14 @@ def plan(task: Any) -> str:
 
 @register.simple_tag
 def next_run(task: Any) -> str:
-    """How long until a schedule fires next; unknown before its first run where that decides."""
-    if not task.crontab and task.last_run_at is None:
-        return _("unknown")
-    try:
-        left = task.schedule.remaining_estimate(task.last_run_at or timezone.now())
-    except Exception:  # a broken schedule must not take the first page away
-        return _("unknown")
-    return _("in %(age)s") % {"age": display.age(left)}
+    """How long until a schedule fires next."""
+    return jobs.next_run_text(task)
+
+
+@register.simple_tag
+def last_result(run: Any) -> SafeString:
+    """How the last run of a job ended, and how long it took."""
+    if run is None:
+        return badges.state_badge("quiet", _("none yet"))
+    told = badges.state_badge("good" if run.is_ok else "bad", _("done") if run.is_ok else _("failed"))
+    return format_html("{} <small>{} · {} ms</small>", told, badges.short(run.result), f"{run.duration_ms:,}")

@@ -614,7 +614,10 @@ def test_a_missed_slot_is_written_down_once_and_never_run():
 def hourly(*, at_minute: int) -> PeriodicTask:
     """A schedule that names one minute of every hour."""
     crontab = CrontabSchedule.objects.create(minute=str(at_minute % 60), timezone="Asia/Seoul")
-    return PeriodicTask.objects.create(name=f"hourly {at_minute}", task="test", crontab=crontab)
+    task = PeriodicTask.objects.create(name=f"hourly {at_minute}", task="test", crontab=crontab)
+    with factories.triggers_off():  # the plan is a day old
+        PeriodicTask.objects.filter(pk=task.pk).update(date_changed=machine_now() - timedelta(days=1))
+    return task
 
 
 def test_the_newest_slot_is_due_while_it_is_young_and_missed_when_it_is_old():

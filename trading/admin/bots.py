@@ -21,13 +21,19 @@ from dgbot.accounts import audit
 from dgbot.base.admin import HouseAdmin
 from dgbot.base.badges import mode_badge, short, state_badge
 from dgbot.base.confirm import ask
+from dgbot.base.display import amount
 from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
 from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
-from trading.models import Bot, BotStatus, Cycle, ExchangeAccount
+from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
 
 FIXED = ("account", "symbol")
+KEEP, CLOSE = "keep", "close"
+STOP_CHOICES = (
+    (KEEP, _("Keep the position: its stop and target stay at work.")),
+    (CLOSE, _("Close the position: this bot's own is sold, nothing else of the account.")),
+)
 PLACES = (
     ("cycle", _("cycles")),
     ("decision", _("decisions")),
@@ -47,8 +53,8 @@ class BotAdmin(HouseAdmin):
     list_select_related = ("account", "user")
     search_fields = ("name", "symbol__startswith")
     ordering = ("name", "id")
-    actions = ("start_selected", "stop_selected", "run_selected")
-    actions_detail = ("start_bot", "stop_bot", "run_bot")
+    actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
+    actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot")
     autocomplete_fields = ("account",)
     readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links")
 
@@ -119,7 +125,7 @@ class BotAdmin(HouseAdmin):
     def state(self, bot: Bot) -> SafeString:
         """What is, and what is wanted where that differs."""
         shown = state_badge(tones.BOT[BotStatus(bot.status)], bot.get_status_display())
-        if bot.is_running == (bot.status == BotStatus.RUNNING):
+        if bot.is_running == (bot.status in ACTIVE):
             return shown
         return format_html("{} <small>{}</small>", shown, _("wanted: running") if bot.is_running else _("wanted: stopped"))
 
@@ -155,8 +161,25 @@ class BotAdmin(HouseAdmin):
 
     @action(description=_("Stop selected bots"), permissions=["change"])
     def stop_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
-        """At once: stopping never costs money."""
-        return self._steer_selected(request, queryset, act=steering.stop, name="stop_selected", asks=False)
+        """Asks what becomes of their positions, where there are any."""
+        bots = list(queryset)
+        holding = [bot for bot in bots if _holds(bot)]
+        if holding and "confirmed" not in request.POST:
+            keep = [("action", "stop_selected"), *((ACTION_CHECKBOX_NAME, bot.pk) for bot in bots)]
+            facts = [_describe(bot) for bot in bots]
+            return ask(self, request, question=_("Stop these bots? Some hold a position."), facts=facts, keep=keep, choices=STOP_CHOICES)
+        act = steering.stop_and_close if request.POST.get("choice") == CLOSE else steering.stop
+        return self._steer_selected(request, queryset, act=act, name="stop_selected", asks=False)
+
+    @action(description=_("Pause entries of selected bots"), permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
+        """At once: opening nothing never costs money."""
+        return self._steer_selected(request, queryset, act=steering.pause, name="pause_selected", asks=False)
+
+    @action(description=_("Resume entries of selected bots"), permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
+        """Asks first where money is real."""
+        return self._steer_selected(request, queryset, act=steering.resume, name="resume_selected", asks=True)
 
     @action(description=_("Run a cycle of selected bots now"), permissions=["change"])
     def run_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
@@ -170,20 +193,39 @@ class BotAdmin(HouseAdmin):
 
     @action(description=_("Stop"), permissions=["change"], icon="stop")
     def stop_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question: its position is kept or closed."""
+        act = steering.stop_and_close if request.POST.get("choice") == CLOSE else steering.stop
+        return self._steer_one(request, object_id, act=act, question=_("Stop %(name)s?"), choices=STOP_CHOICES)
+
+    @action(description=_("Pause entries"), permissions=["change"], icon="pause")
+    def pause_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """After a question."""
-        return self._steer_one(request, object_id, act=steering.stop, question=_("Stop %(name)s?"))
+        return self._steer_one(request, object_id, act=steering.pause, question=_("Pause the entries of %(name)s? Exits go on."))
+
+    @action(description=_("Resume entries"), permissions=["change"], icon="resume")
+    def resume_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """After a question."""
+        return self._steer_one(request, object_id, act=steering.resume, question=_("Resume the entries of %(name)s?"))
 
     @action(description=_("Run now"), permissions=["change"], icon="bolt")
     def run_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """After a question."""
         return self._steer_one(request, object_id, act=steering.run_now, question=_("Run a cycle of %(name)s now?"))
 
-    def _steer_one(self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any) -> HttpResponse:
+    def _steer_one(
+        self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any, choices: Any = ()
+    ) -> HttpResponse:
         bot = self.get_object(request, object_id)
         if bot is None:
             return redirect(reverse("admin:trading_bot_changelist"))
         if request.method != "POST":
-            return ask(self, request, question=question % {"name": bot.name}, facts=[_describe(bot)])
+            return ask(
+                self,
+                request,
+                question=question % {"name": bot.name},
+                facts=[_describe(bot), *_told(bot)],
+                choices=choices if _holds(bot) else (),
+            )
         try:
             messages.success(request, act(bot_pk=bot.pk, by=request.user))
         except DgbotError as error:
@@ -210,6 +252,16 @@ class BotAdmin(HouseAdmin):
             self.message_user(request, str(error), messages.ERROR)
             return False
         return True
+
+
+def _holds(bot: Bot) -> bool:
+    return Position.objects.open().filter(bot=bot, amount__gt=0).exists()
+
+
+def _told(bot: Bot) -> list[str]:
+    """What it holds, in one sentence."""
+    held = Position.objects.open().filter(bot=bot, amount__gt=0).first()
+    return [] if held is None else [_("It holds %(amount)s of %(symbol)s.") % {"amount": amount(held.amount), "symbol": held.symbol}]
 
 
 def _describe(bot: Bot) -> SafeString:

@@ -1,7 +1,7 @@
 """Everything the platform records about trading, one idea per module."""
 
 from trading.models.accounts import AccountBalance, ExchangeAccount
-from trading.models.bots import Bot, BotStatus
+from trading.models.bots import ACTIVE, Bot, BotStatus
 from trading.models.commands import Command, CommandKind, CommandState
 from trading.models.config import BotConfig, ConfigVersion
 from trading.models.credentials import Credential, KeyStatus
@@ -17,6 +17,7 @@ from trading.models.trades import Trade
 from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
 
 __all__ = [
+    "ACTIVE",
     "AccountBalance",
     "Bot",
     "BotConfig",

@@ -15,13 +15,23 @@ SLOWEST_TICK_S = 59  # a minute and more is a schedule's business
 class BotStatus(models.TextChoices):
     """What a bot is doing. `Bot.is_running` says what the operator wants; the gateway brings the two together.
 
-    stopped → requested → running → stopped; running → failed, with the cause in `status_reason`.
+    stopped → requested ─→ starting ─→ running ⇄ paused, safe_mode, failed ─→ stopped, at once when the position is kept
+              no gateway   position    cycles run in all four;             └→ stopping → stopped, when it is to be closed
+              has it yet   is settled  paused and safe_mode open nothing
+    Every state but running and stopped has its cause in `status_reason`. A takeover by another gateway leads back to requested.
     """
 
     STOPPED = "stopped", _("stopped")
     REQUESTED = "requested", _("requested")
+    STARTING = "starting", _("starting")
     RUNNING = "running", _("running")
+    PAUSED = "paused", _("entries paused")
+    SAFE_MODE = "safe_mode", _("safe mode")
     FAILED = "failed", _("failed")
+    STOPPING = "stopping", _("stopping")
+
+
+ACTIVE = (BotStatus.RUNNING, BotStatus.PAUSED, BotStatus.SAFE_MODE, BotStatus.FAILED)  # its position is known: cycles run
 
 
 class AnalystMode(models.TextChoices):
@@ -85,6 +95,12 @@ class Bot(models.Model):
     is_running = models.BooleanField(_("wanted running"), default=False, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=BotStatus, default=BotStatus.STOPPED, editable=False)
     status_reason = models.CharField(_("status reason"), max_length=255, blank=True, editable=False)
+    is_paused = models.BooleanField(
+        _("entries paused"), default=False, editable=False, help_text=_("Wanted by the operator: cycles and exits go on.")
+    )
+    wanted_at = models.DateTimeField(
+        _("wanted since"), null=True, editable=False, help_text=_("Machine time; slots before it are not this bot's.")
+    )
     is_hidden = models.BooleanField(_("hidden"), default=False, help_text=_("Left out of the dashboard, as replays are."))
     created_at = models.DateTimeField(_("created at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 

@@ -1,5 +1,6 @@
 """Settings: read whole at each decision, changed with who, when, why and what it was before."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +10,14 @@ from dgbot.accounts import audit
 from dgbot.core.errors import BadInput
 from trading.domain import config
 from trading.models import BotConfig, ConfigVersion
+
+_followers: dict[str, Callable[[Any], None]] = {}
+
+
+def on_change(key: str, follow: Callable[[Any], None]) -> None:
+    """Have `follow` called with the new value of `key`, inside the transaction of its change."""
+    config.setting(key)
+    _followers[key] = follow
 
 
 def current() -> config.Settings:
@@ -26,7 +35,7 @@ def allowed_form(key: str) -> str:
 
 @transaction.atomic
 def change(*, key: str, value: object, by: Any, reason: str) -> BotConfig:
-    """Change one setting. Raises BadInput, with the allowed form, for an unknown key or a wrong value."""
+    """Change one setting. by: a User, or the name of a process. Raises BadInput for an unknown key or a wrong value, with its form."""
     config.check(key, value)
     row = BotConfig.objects.select_for_update().filter(key=key).first()
     if row is None:
@@ -37,7 +46,10 @@ def change(*, key: str, value: object, by: Any, reason: str) -> BotConfig:
     row.save(update_fields=["value", "updated_at"])
     # The audit log's lock is taken first: versions are then numbered in the order in which they come to light.
     audit.record(actor=by, action="change setting", target=f"bot_config:{key}", reason=reason, diff={key: [before, value]})
-    ConfigVersion.objects.create(key=key, before=before, after=value, changed_by=by, reason=reason)
+    is_person = not isinstance(by, str)
+    ConfigVersion.objects.create(key=key, before=before, after=value, changed_by=by if is_person else None, reason=reason)
+    if key in _followers:
+        _followers[key](value)
     return row
 
 

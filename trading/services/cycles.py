@@ -24,9 +24,9 @@ from risk.domain.reasons import Reason
 from trading.domain.config import Settings
 from trading.domain.stages import STAGES, Action, Collected, Outcome, StageName
 from trading.exchanges.venue import Venue
-from trading.models import Bot, Cycle, CycleStatus, Decision, Order, Position, StageResult
+from trading.models import ACTIVE, Bot, BotStatus, Cycle, CycleStatus, Decision, Order, Position, StageResult
 from trading.models.cycles import CycleTrigger
-from trading.services import config, leases
+from trading.services import bots, config, leases
 from trading.services.stages import analysis, data_collection, execution, risk_check
 from trading.services.stages.context import Context, profile_of
 from trading.signals import cycle_finished, decision_made
@@ -157,14 +157,16 @@ def record_missed(*, bot: Bot, slot: datetime, why: str) -> bool:
 def fail(*, cycle_pk: int, runner_epoch: int, why: str) -> None:
     """Close a cycle that cannot go on, unless another runner has taken it over from the one of `runner_epoch`."""
     unfinished = Cycle.objects.filter(pk=cycle_pk, runner_epoch=runner_epoch, status=CycleStatus.RUNNING)
-    if unfinished.update(status=CycleStatus.FAILED, outcome=why, finished_at=ClockTimestamp(), lease_expires_at=None):
-        transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle_pk))
+    with transaction.atomic():
+        if unfinished.update(status=CycleStatus.FAILED, outcome=why, finished_at=ClockTimestamp(), lease_expires_at=None):
+            bots.note_end(bot_id=Cycle.objects.values_list("bot_id", flat=True).get(pk=cycle_pk), failure=why)
+            transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle_pk))
 
 
 def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: int) -> Context | None:
     bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
-    if trigger == CycleTrigger.SCHEDULE and not bot.is_running and not Cycle.objects.filter(bot=bot, slot=slot).exists():
-        return None  # stopped since this slot was queued: no cycle begins, but one that has begun is brought to its end
+    if trigger == CycleTrigger.SCHEDULE and not _may_begin(bot) and not Cycle.objects.filter(bot=bot, slot=slot).exists():
+        return None  # stopped since, or its position is not known yet: no cycle begins, but one that has begun is brought to its end
     settings = config.current()
     cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=settings.version)
     if cycle is None:
@@ -183,6 +185,10 @@ def _context(cycle: Cycle, bot: Bot, *, venue: Venue, settings: Settings, now: d
         now=now,
         lease_epoch=epoch,
     )
+
+
+def _may_begin(bot: Bot) -> bool:
+    return bot.is_running and bot.status in ACTIVE
 
 
 def _held(bot: Bot) -> Position | None:
@@ -338,6 +344,8 @@ class _Pipeline:
         Cycle.objects.filter(pk=cycle.pk).update(
             status=CycleStatus.DONE, outcome=_sentence(outcome), finished_at=ClockTimestamp(), lease_expires_at=None
         )
+        if self.context.bot.status == BotStatus.FAILED:
+            bots.note_end(bot_id=cycle.bot_id)
         transaction.on_commit(lambda: cycle_finished.send_robust(sender=Cycle, pk=cycle.pk))
 
 

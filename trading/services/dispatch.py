@@ -12,7 +12,7 @@ from dgbot.base.machine import machine_now
 from dgbot.core.interval import Interval
 from dgbot.core.types import Mode
 from trading.exchanges.venue import Venue
-from trading.models import Bot, BotStatus, Cycle, CycleStatus, PortfolioSnapshot, SimulatedMarket
+from trading.models import ACTIVE, Bot, Cycle, CycleStatus, PortfolioSnapshot, SimulatedMarket
 from trading.services import cycles, simulated_clock, slots
 
 SLOW_SPEED = Decimal(60)  # after the fast slots: one market hour a minute
@@ -30,20 +30,27 @@ class Due:
 
 
 def by_schedule(*, task_name: str) -> list[Due]:
-    """The newest slot of every running bot on this schedule; one that comes too late is recorded as missed."""
-    task = PeriodicTask.objects.select_related("crontab", "interval").get(name=task_name)
-    running = Bot.objects.filter(schedule=task, is_running=True, status=BotStatus.RUNNING).exclude(mode=Mode.SIMULATED.value)
+    """The newest slot of every wanted bot on this schedule that has none yet; one that comes too late is recorded as missed."""
+    return _owed(PeriodicTask.objects.select_related("crontab", "interval").get(name=task_name), now=machine_now())
+
+
+def owed() -> list[Due]:
+    """The same for every enabled schedule: slots whose message was lost, or whose bot was still waiting for its position."""
+    wanted = Bot.objects.filter(is_running=True, tick_seconds=None).exclude(mode=Mode.SIMULATED.value).values("schedule")
+    tasks = PeriodicTask.objects.filter(pk__in=wanted, enabled=True).select_related("crontab", "interval")
     now = machine_now()
-    planned = slots.latest(task, now=now)
-    if planned is None:
-        return []
-    if now - planned.slot <= cycles.validity(planned.period):
-        return [Due(bot_id=bot.pk, slots=(planned.slot,)) for bot in running]
-    for bot in running:
-        cycles.record_missed(
-            bot=bot, slot=planned.slot, why=f"It was {now - planned.slot} late; later than {cycles.validity(planned.period)} is missed."
-        )
-    return []
+    return [due for task in tasks for due in _owed(task, now=now)]
+
+
+def missed_meanwhile(*, bot: Bot, slot: datetime) -> bool:
+    """Whether a slot waited in the queue until it was too late; it is recorded as missed then. One that has begun goes on."""
+    if Mode(bot.mode).is_recorded or bot.schedule is None or Cycle.objects.filter(bot=bot, slot=slot).exists():
+        return False
+    planned = slots.latest(bot.schedule, now=slot)
+    late = machine_now() - slot
+    if planned is None or late <= cycles.validity(planned.period):
+        return False
+    return cycles.record_missed(bot=bot, slot=slot, why=_too_late(late, planned.period))
 
 
 def simulated() -> list[Due]:
@@ -84,6 +91,11 @@ def tidy_simulated(*, bot_id: int) -> int:
     return deleted.get("trading.Cycle", 0)
 
 
+def simulated_bots() -> list[int]:
+    """Every bot on a simulated market, by primary key."""
+    return list(Bot.objects.filter(mode=Mode.SIMULATED.value).order_by("pk").values_list("pk", flat=True))
+
+
 def move_anchor(*, bot_id: int, venue: Venue) -> None:
     """Every ANCHOR_EVERY slots a simulated bot's candles start ANCHOR_EVERY later, so that they stay few."""
     bot = Bot.objects.select_related("account__simulated_market").get(pk=bot_id, mode=Mode.SIMULATED.value)
@@ -100,7 +112,30 @@ def move_anchor(*, bot_id: int, venue: Venue) -> None:
 
 def _of_market(market: SimulatedMarket) -> QuerySet[Bot]:
     """Its running bots, but for those the ticker watches."""
-    return Bot.objects.filter(account__simulated_market=market, is_running=True, status=BotStatus.RUNNING, tick_seconds=None)
+    return Bot.objects.filter(account__simulated_market=market, is_running=True, status__in=ACTIVE, tick_seconds=None)
+
+
+def _owed(task: PeriodicTask, *, now: datetime) -> list[Due]:
+    planned = slots.latest(task, now=now)
+    if planned is None or planned.slot <= task.date_changed:  # what lies before the plan's last change is not its slot
+        return []
+    had = Cycle.objects.filter(slot=planned.slot).values("bot")
+    wanted = Bot.objects.filter(schedule=task, is_running=True, tick_seconds=None).exclude(mode=Mode.SIMULATED.value).exclude(pk__in=had)
+    bots = list(wanted.exclude(wanted_at__gte=planned.slot))
+    late = now - planned.slot
+    if late <= cycles.validity(planned.period):
+        return [Due(bot_id=bot.pk, slots=(planned.slot,)) for bot in bots if bot.status in ACTIVE]
+    for bot in bots:
+        cycles.record_missed(bot=bot, slot=planned.slot, why=_too_late(late, planned.period))
+    return []
+
+
+def _too_late(late: timedelta, period: timedelta) -> str:
+    return f"It was {_whole(late)} late; later than {_whole(cycles.validity(period))} is missed."
+
+
+def _whole(duration: timedelta) -> timedelta:
+    return timedelta(seconds=round(duration.total_seconds()))
 
 
 def _slow_down(market: SimulatedMarket, *, now: datetime) -> None:

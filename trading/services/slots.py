@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django_celery_beat.models import PeriodicTask
 
 from trading.models import Bot, Cycle
-from trading.services import bots
+from trading.services import venues
 from trading.services.simulated_clock import hour_slots
 
 MOST_AT_ONCE = 30  # closed hours handed to a simulated bot in one go
 LONGEST_LOOK_BACK = timedelta(days=366)
+MINUTES_A_DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,26 @@ def latest(task: PeriodicTask, *, now: datetime) -> Planned | None:
     return None
 
 
+def upcoming(task: PeriodicTask, *, now: datetime) -> datetime | None:
+    """The first instant after `now` (aware) that the schedule names; None for kinds without a grid, or none in a year."""
+    if task.crontab is not None:
+        return _after(task.crontab.schedule, zone=ZoneInfo(str(task.crontab.timezone)), instant=now)
+    if task.interval is not None:
+        newest = latest(task, now=now)
+        return None if newest is None else newest.slot + newest.period
+    return None
+
+
+def period_minutes(task: PeriodicTask) -> int | None:
+    """Minutes between the instants of a schedule that names the same ones every day; None for any other schedule."""
+    if task.crontab is not None:
+        return _minutes_of_crontab(task.crontab.schedule)
+    if task.interval is not None:
+        seconds = task.interval.schedule.run_every.total_seconds()
+        return int(seconds // 60) if seconds and seconds % 60 == 0 else None
+    return None
+
+
 def simulated(bot: Bot, *, now: datetime, origin: datetime) -> list[datetime]:
     """Every closed hour since the bot's last cycle, oldest first, at most MOST_AT_ONCE. now, origin: market time."""
     last = Cycle.objects.filter(bot=bot).order_by("-slot").values_list("slot", flat=True).first()
@@ -43,7 +65,7 @@ def simulated(bot: Bot, *, now: datetime, origin: datetime) -> list[datetime]:
 
 def operator_slot(*, bot: Bot) -> datetime:
     """An extra slot, right now in market time, for "run now". Raises VenueUnavailable for a mode that cannot trade here."""
-    return bots.market_now(bot)
+    return venues.venue_for(bot.account).clock.now()
 
 
 def _latest_of_crontab(schedule: Any, *, zone: ZoneInfo, now: datetime) -> Planned | None:
@@ -52,6 +74,29 @@ def _latest_of_crontab(schedule: Any, *, zone: ZoneInfo, now: datetime) -> Plann
     if newest is None:
         return None
     return Planned(slot=newest, period=LONGEST_LOOK_BACK if previous is None else newest - previous)
+
+
+def _minutes_of_crontab(schedule: Any) -> int | None:
+    if len(schedule.day_of_month) < 31 or len(schedule.month_of_year) < 12 or len(schedule.day_of_week) < 7:
+        return None
+    instants = [hour * 60 + minute for hour in sorted(schedule.hour) for minute in sorted(schedule.minute)]
+    steps = {later - earlier for earlier, later in pairwise([*instants, instants[0] + MINUTES_A_DAY])}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def _after(schedule: Any, *, zone: ZoneInfo, instant: datetime) -> datetime | None:
+    """The first match after `instant`."""
+    local = instant.astimezone(zone)
+    for days in range(LONGEST_LOOK_BACK.days + 1):
+        day = (local + timedelta(days=days)).date()
+        if not (day.month in schedule.month_of_year and day.day in schedule.day_of_month and day.isoweekday() % 7 in schedule.day_of_week):
+            continue
+        for hour in sorted(schedule.hour):
+            for minute in sorted(schedule.minute):
+                match = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone).astimezone(UTC)
+                if match > instant:
+                    return match
+    return None
 
 
 def _before(schedule: Any, *, zone: ZoneInfo, instant: datetime) -> datetime | None:

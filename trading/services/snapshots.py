@@ -32,6 +32,15 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
         cause="; ".join(part for part in (cause, NO_RATE) if part),
         created_at=now,
     )
+    return _store(snapshot)
+
+
+def take_unknown(*, account: ExchangeAccount, cause: str, now: datetime) -> PortfolioSnapshot:
+    """Record that an account could not be valued, and why. now: machine time, since there is no venue to tell market time."""
+    return _store(PortfolioSnapshot(account=account, user_id=account.user_id, mode=account.mode, positions={}, cause=cause, created_at=now))
+
+
+def _store(snapshot: PortfolioSnapshot) -> PortfolioSnapshot:
     try:
         with transaction.atomic():
             snapshot.save(force_insert=True)
@@ -39,7 +48,7 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
     except IntegrityError as error:
         if "snapshot_once_per_instant" not in str(error):
             raise
-        return PortfolioSnapshot.objects.get(account=account, created_at=now)
+        return PortfolioSnapshot.objects.get(account=snapshot.account, created_at=snapshot.created_at)
     return snapshot
 
 

@@ -29,7 +29,7 @@ from dgbot.core.errors import DgbotError, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from trading.domain.stages import Action, Outcome
 from trading.exchanges.venue import Venue
-from trading.models import Bot, BotStatus, ExchangeAccount, Position
+from trading.models import ACTIVE, Bot, ExchangeAccount, Position
 from trading.services import cycles, leases
 from trading.services.live_series import LiveSeries
 
@@ -142,7 +142,7 @@ class Ticker:
         """Renew our leases, take what nobody holds, drop what we lost."""
         wanted = {
             bot.pk: bot
-            for bot in Bot.objects.filter(tick_seconds__isnull=False, is_running=True, status=BotStatus.RUNNING).select_related(
+            for bot in Bot.objects.filter(tick_seconds__isnull=False, is_running=True, status__in=ACTIVE).select_related(
                 "account__simulated_market"
             )
         }

@@ -4,7 +4,7 @@
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const words = read("words"), viewer = read("viewer"), text = words.text;
   const at = (id) => document.getElementById(id);
-  const LATE_S = 60, SILENT_MS = 45000, BACKOFF_MS = [250, 500, 1000, 2000, 5000, 10000], KEPT = 30, POINTS = 500;
+  const SILENT_MS = 45000, BACKOFF_MS = [250, 500, 1000, 2000, 5000, 10000], KEPT = 30, POINTS = 500;
   const STAGES = ["risk_check", "data_collection", "analysis", "execution"];
 
   const state = { bots: new Map(), positions: new Map(), decisions: [], trades: [], accounts: new Map(), attention: {}, beats: [], seen: new Map() };
@@ -63,7 +63,8 @@
   }
 
   // --- sections --------------------------------------------------------------------------------------------------------------------------
-  const BOT_TONE = { running: "good", requested: "info", failed: "bad", stopped: "" };
+  const BOT_TONE = { running: "good", requested: "info", starting: "info", stopping: "info", paused: "warn", safe_mode: "bad", failed: "bad", stopped: "" };
+  const ACTIVE = ["running", "paused", "safe_mode", "failed"];
   const ACTION_TONE = { continue: "good", skip: "", exit: "warn", stop: "bad" };
   const DECISION_TONE = { buy: "good", sell: "bad", hold: "", abstain: "warn" };
   const CYCLE_TONE = { done: "good", running: "info", failed: "bad", missed: "warn" };
@@ -72,13 +73,13 @@
     const bots = [...state.bots.values()];
     if (!state.bots.has(chosenBot)) chosenBot = newestBot(bots)?.id ?? null;
     replace("bots", bots.length ? bots.map(botRow) : [empty(text.no_bots)]);
-    const running = bots.filter((bot) => bot.status === "running").length;
+    const running = bots.filter((bot) => bot.is_wanted).length;
     at("running").textContent = fill(text.running, { running, all: bots.length });
   }
   const newestBot = (bots) => bots.reduce((best, bot) => ((bot.cycle?.recorded_at ?? "") > (best?.cycle?.recorded_at ?? "") ? bot : best ?? bot), null);
 
   function botRow(bot) {
-    const agrees = bot.is_wanted === (bot.status === "running");
+    const agrees = bot.is_wanted === ACTIVE.includes(bot.status);
     const wanted = fill(text.wanted, { wanted: bot.is_wanted ? text.on : text.off, actual: words.bot[bot.status] });
     return h("li", { class: `bot${bot.id === chosenBot ? " chosen" : ""}`, "data-bot": bot.id },
       h("div", { class: "name" }, badge(bot.badge),
@@ -182,7 +183,7 @@
     const named = (test) => [...state.accounts.values()].filter((account) => test(account.badge)).map((account) => account.name).join(", ");
     const made = named((label) => label === "SIMULATED" || label === "REPLAY"), real = named((label) => label === "LIVE");
     const doubtful = state.attention.unknown_orders;
-    const late = state.beats.filter((beat) => Date.now() - Date.parse(beat.beat_at) > LATE_S * 1000);
+    const late = state.beats.filter((beat) => Date.now() - Date.parse(beat.beat_at) > beat.late_after_s * 1000);
     const notices = [
       ...(state.attention.kill_switches ?? []).map((name) => ["bad", fill(text.kill_switch, { name })]),
       doubtful ? ["bad", fill(text.unknown_orders, { count: doubtful })] : null,
@@ -198,7 +199,7 @@
 
   function drawBeats() {
     at("beats").replaceChildren(...(state.beats.length ? state.beats.map((beat) => {
-      const isLate = Date.now() - Date.parse(beat.beat_at) > LATE_S * 1000;
+      const isLate = Date.now() - Date.parse(beat.beat_at) > beat.late_after_s * 1000;
       return h("span", { class: isLate ? "late" : "", title: beat.name }, `${beat.process} · `, since(beat.beat_at));
     }) : [text.no_beats]));
   }

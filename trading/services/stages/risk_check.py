@@ -144,6 +144,10 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
 
 def _switches(context: Context) -> tuple[Reason, ...]:
     found = []
+    if context.bot.is_paused:
+        found.append(
+            Reason("paused", f"The entries of {context.bot.name} are paused.", value="paused", limit="running", remedy="Resume the bot.")
+        )
     if context.is_switchable and not context.settings.enabled:
         found.append(
             Reason("bot_status", "The setting bot_status is off.", value="false", limit="true", remedy="Switch it on in Settings.")
