@@ -33,6 +33,13 @@ class Clock(Protocol):
         """Aware UTC time of the market."""
 
 
+class KrwRates(Protocol):
+    """What other currencies are worth in KRW. Asked while orders are planned, so it answers from memory."""
+
+    def krw_per(self, currency: str) -> Decimal | None:
+        """KRW for one unit of `currency`; None while that is not known."""
+
+
 class CandleSource(Protocol):
     """Closed candles of one venue."""
 

@@ -22,11 +22,13 @@ from dgbot.base.admin import HouseAdmin
 from dgbot.base.badges import mode_badge, short, state_badge
 from dgbot.base.confirm import ask
 from dgbot.base.display import amount
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
 from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
+from trading.selectors import effective
+from trading.services import config
 
 FIXED = ("account", "symbol")
 KEEP, CLOSE = "keep", "close"
@@ -56,7 +58,7 @@ class BotAdmin(HouseAdmin):
     actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
     actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot")
     autocomplete_fields = ("account",)
-    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links")
+    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
         """With each bot's newest cycle, in the same query."""
@@ -74,7 +76,7 @@ class BotAdmin(HouseAdmin):
             (None, {"fields": ("name", "account", "symbol", *told)}),
             (_("Strategy"), {"fields": ("strategy", "interval", "schedule", "anchor_at")}),
             (_("Parameters"), self._parameters(request, obj)),
-            (_("Money and limits"), {"fields": ("allocation", "trade_amount", "risk_profile")}),
+            (_("Money and limits"), {"fields": ("allocation", "trade_amount", "risk_profile", *(("rules_now",) if obj else ()))}),
             (_("Analyst"), {"fields": ("analyst", "analyst_mode")}),
             (_("Display"), {"fields": ("is_hidden",)}),
         )
@@ -138,6 +140,25 @@ class BotAdmin(HouseAdmin):
         url = reverse("admin:trading_cycle_change", args=[cycle["pk"]])
         slot = str(cycle["slot"]).replace("T", " ")[:16]
         return format_html('<a href="{}">{} UTC</a> <small>{}</small>', url, slot, short(cycle["outcome"] or cycle["status"], limit=60))
+
+    @admin.display(description=_("what rules now"))
+    def rules_now(self, bot: Bot) -> SafeString:
+        """Each effective value, where it comes from, and the other voices."""
+        try:
+            settings = config.current()
+        except BadInput as error:
+            return state_badge("bad", str(error))
+        return format_html(
+            '<table class="dg-effective">{}</table>',
+            format_html_join(
+                "",
+                "<tr><th>{}</th><td><b>{}</b></td><td>{}</td><td><small>{}</small></td></tr>",
+                (
+                    (row.name, row.value, row.origin, " · ".join(f"{origin}: {value}" for origin, value in row.voices))
+                    for row in effective.for_bot(bot, settings=settings)
+                ),
+            ),
+        )
 
     @admin.display(description=_("see"))
     def links(self, bot: Bot) -> SafeString:

@@ -1,17 +1,24 @@
 """Settings that rule while bots run, and every version they had."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from dgbot.base.admin import FactAdmin, HouseAdmin
+from dgbot.base.confirm import ask
 from dgbot.core.errors import BadInput
 from trading.domain import config as rules
-from trading.models import BotConfig, ConfigVersion
+from trading.models import Bot, BotConfig, ConfigVersion
+from trading.selectors import effective
 from trading.services import config
 
 
@@ -45,16 +52,16 @@ class BotConfigAdmin(HouseAdmin):
     """Effective from the next decision on."""
 
     form = SettingForm
-    list_display = ("key", "value", "description", "updated_at")
+    list_display = ("key", "value", "origin", "description", "updated_at")
     ordering = ("key",)
     actions = None
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The reason only where something can change."""
-        told = ("key", "description", "value", "updated_at")
-        return (*told[:3], "reason", told[3]) if self.has_change_permission(request, obj) else told
+        told = ("key", "description", "value", "origin", "updated_at")
+        return (*told[:3], "reason", *told[3:]) if self.has_change_permission(request, obj) else told
 
-    readonly_fields = ("key", "description", "updated_at")
+    readonly_fields = ("key", "description", "origin", "updated_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The keys are fixed."""
@@ -66,7 +73,16 @@ class BotConfigAdmin(HouseAdmin):
 
     def save_model(self, request: HttpRequest, obj: BotConfig, form: Any, change: bool) -> None:
         """Through the service, which keeps who, when, why and what it was before."""
-        config.change(key=obj.key, value=form.cleaned_data["value"], by=request.user, reason=form.cleaned_data["reason"])
+        before = BotConfig.objects.get(pk=obj.pk).value
+        row = config.change(key=obj.key, value=form.cleaned_data["value"], by=request.user, reason=form.cleaned_data["reason"])
+        obj.updated_at = row.updated_at
+        if obj.key == "target_symbols":
+            _tell_symbols(request, before=set(before["symbols"]), after=set(row.value["symbols"]))
+
+    @admin.display(description=_("comes from"))
+    def origin(self, row: BotConfig) -> str:
+        """Code, environment, or who changed it here."""
+        return effective.of_settings()[row.key]  # five rows, five small queries
 
 
 @admin.register(ConfigVersion)
@@ -77,3 +93,37 @@ class ConfigVersionAdmin(FactAdmin):
     list_filter = ("key",)
     list_select_related = ("changed_by",)
     ordering = ("-id",)
+    actions_detail = ("revert",)
+
+    @action(description=_("Revert this change"), permissions=["revert"], icon="undo")
+    def revert(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give the setting back what it was before, for a reason; as a further version."""
+        version = self.get_object(request, object_id)
+        if version is None:
+            return redirect(reverse("admin:trading_configversion_changelist"))
+        reason = request.POST.get("reason", "").strip()
+        if request.method != "POST" or not reason:
+            facts = [f"{version.key}: {version.after} → {version.before}"]
+            return ask(self, request, question=_("Revert %(version)s?") % {"version": version}, facts=facts, with_reason=True)
+        try:
+            row = config.revert(version_pk=version.pk, by=request.user, reason=reason)
+            messages.success(request, _("%(key)s is %(value)s again.") % {"key": row.key, "value": row.value})
+        except BadInput as error:
+            messages.error(request, str(error))
+        return redirect(reverse("admin:trading_configversion_changelist"))
+
+    def has_revert_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever may change settings."""
+        return request.user.has_perm("trading.change_botconfig")
+
+
+def _tell_symbols(request: HttpRequest, *, before: set[str], after: set[str]) -> None:
+    """What a change of the target symbols means: bots to be made, and entries that are blocked from now on."""
+    for symbol in sorted(after - before):
+        if not Bot.objects.for_user(request.user).filter(symbol=symbol, is_hidden=False).exists():
+            url = f"{reverse('admin:trading_bot_add')}?{urlencode({'symbol': symbol})}"
+            link = format_html('<a href="{}">{}</a>', url, _("Create bot"))
+            messages.info(request, format_html("{} {}", _("No bot trades %(symbol)s yet.") % {"symbol": symbol}, link))
+    for bot in Bot.objects.for_user(request.user).filter(symbol__in=before - after, is_running=True, is_hidden=False).order_by("name"):
+        text = _("%(bot)s opens nothing more: %(symbol)s is no target symbol now. Its exits go on.")
+        messages.warning(request, text % {"bot": bot.name, "symbol": bot.symbol})

@@ -96,6 +96,15 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+def cap_in(currency: str, *, cap_krw: Decimal, krw_per_unit: Decimal | None) -> Decimal | None:
+    """A cap in KRW as units of `currency`. krw_per_unit: KRW for one unit; None when that is unknown, and then so is the cap."""
+    if currency == "KRW":
+        return cap_krw
+    if krw_per_unit is None or not krw_per_unit.is_finite() or krw_per_unit <= 0:
+        return None
+    return cap_krw / krw_per_unit
+
+
 def setting(key: str) -> Setting:
     """The setting of that key. Raises BadInput naming the known keys."""
     if key not in SETTINGS:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from backtests.candles.series import Candles
 from dgbot.core.interval import Interval
-from dgbot.core.protocols import Clock, Exchange
+from dgbot.core.protocols import Clock, Exchange, KrwRates
 from dgbot.core.types import Mode
 
 
@@ -28,3 +28,4 @@ class Venue:
     clock: Clock
     exchange: Exchange
     history: CandleHistory
+    rates: KrwRates | None = None  # None: this venue knows no rate, so entries in other currencies than KRW are not sized

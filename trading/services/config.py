@@ -53,6 +53,14 @@ def change(*, key: str, value: object, by: Any, reason: str) -> BotConfig:
     return row
 
 
+def revert(*, version_pk: int, by: Any, reason: str) -> BotConfig:
+    """Give a setting back the value it had before that change. Raises BadInput for its first value, which had none before."""
+    version = ConfigVersion.objects.get(pk=version_pk)
+    if version.before is None:
+        raise BadInput(f"{version.key} was not reverted: version {version.pk} is its first value; there is none before it.")
+    return change(key=version.key, value=version.before, by=by, reason=reason or f"reverts version {version.pk}")
+
+
 def create_missing(first_values: dict[str, object] | None = None) -> list[str]:
     """Add the rows that are missing, from `first_values` or the defaults; never overwrite. Returns the keys added."""
     added = []

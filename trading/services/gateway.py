@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
 from dgbot.base.machine import holder, machine_now
-from dgbot.core.errors import DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
+from dgbot.core.errors import BadInput, DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
 from dgbot.core.types import Mode, Purpose, Side, VenueOrder, VenueOrderStatus
 from risk import selectors as risk_selectors
 from risk import services as risk
@@ -25,7 +25,7 @@ from risk.models import KillLevel, Reservation, ReservationStatus
 from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
-from trading.services import leases, orders, positions
+from trading.services import config, leases, orders, positions, switches
 
 log = logging.getLogger(__name__)
 
@@ -355,10 +355,30 @@ def _denial(order: Order) -> str:
         )
     if not order.bot.is_running:
         return "its bot has been stopped"
+    refusal = _refused_by_settings(order)
+    if refusal:
+        return refusal
     if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():
         return "another order of its bot may be at the exchange without our knowing"
     if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
         return "nothing is reserved for it"
+    return ""
+
+
+def _refused_by_settings(order: Order) -> str:
+    """What the settings of this moment say against an entry that was planned under those of its cycle: the tighter hold."""
+    try:
+        rules = config.current()
+    except BadInput as error:  # unknown settings block entries, and nothing else
+        return str(error).rstrip(".")
+    blocking = switches.blocking(order.bot, settings=rules)
+    if blocking:
+        return blocking[0].message.rstrip(".")
+    if order.mode == Mode.REPLAY:
+        return ""  # a replay keeps the caps of its cycle, whatever is edited while it runs
+    is_krw = order.account.quote_currency == "KRW"  # another currency was capped through its rate when it was planned
+    if is_krw and order.quote_amount is not None and order.quote_amount > rules.max_trade_amount_krw:
+        return f"{order.quote_amount:f} KRW is over the {rules.max_trade_amount_krw:f} KRW of max_trade_amount_krw"
     return ""
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
-from dgbot.core.types import Mode, TradingRules
+from dgbot.core.types import TradingRules
 from risk.models import RiskProfile
 from trading.domain.config import RISK_LEVELS, Settings
 from trading.exchanges.venue import Venue
@@ -40,11 +40,6 @@ class Context:
     def allocation(self) -> Decimal | None:
         """Quote currency this bot's limits refer to; None until the gateway has seen the account's cash."""
         return self.bot.allocation
-
-    @property
-    def is_switchable(self) -> bool:
-        """Whether `bot_status` governs this bot: paper and live only."""
-        return not Mode(self.bot.mode).is_recorded
 
 
 def profile_of(bot: Bot, *, settings: Settings) -> RiskProfile:

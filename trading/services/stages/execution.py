@@ -7,13 +7,14 @@ from risk import selectors as risk_selectors
 from risk.domain.reasons import Reason
 from risk.domain.sizing import Size, size_within, trapped
 from trading.domain import liquidity
+from trading.domain.config import cap_in
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order
 from trading.services import orders
 from trading.services.stages.context import Context
 
 NOTHING_TO_DO = Outcome(Action.SKIP, (Reason("nothing_to_do", "Nothing to do."),))
-QUOTE_GRAIN = {"KRW": Decimal(1)}  # orders in quote currency are whole won
+QUOTE_GRAIN = {"KRW": Decimal(1), "USDT": Decimal("0.01")}  # orders in quote currency are whole won, or whole cents
 
 
 def execute(context: Context, *, decision: Decision | None, exit_reason: str, collected: Collected | None) -> tuple[Order | None, Outcome]:
@@ -66,14 +67,17 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
 
 def _size(context: Context, collected: Collected) -> Size:
     bot, rules = context.bot, context.rules
-    if context.allocation is None or rules.quote not in QUOTE_GRAIN:
+    rates = context.venue.rates
+    rate = None if rates is None else rates.krw_per(rules.quote)
+    cap = cap_in(rules.quote, cap_krw=context.settings.max_trade_amount_krw, krw_per_unit=rate)
+    if context.allocation is None or cap is None or rules.quote not in QUOTE_GRAIN:
         why = "the allocation is unknown" if context.allocation is None else f"the rate from {rules.quote} to KRW is unknown"
         return Size(Decimal(0), (Reason("size_unknown", f"No order: {why}, so its size cannot be capped."),))
     free = collected.balances.get(rules.quote, Decimal(0)) - risk_selectors.held(account_id=bot.account_id)
     return size_within(
         wanted=bot.trade_amount,
         caps={
-            "setting max_trade_amount_krw": context.settings.max_trade_amount_krw,
+            "setting max_trade_amount_krw": cap,
             "allocation": context.allocation,
             f"largest position of the profile {context.profile.name}": context.allocation * context.profile.position_fraction,
         },

@@ -9,7 +9,6 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from dgbot.core.errors import ExchangeUnavailable
-from dgbot.core.types import Mode
 from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.domain.assess import EffectiveLimits, RiskUse, blocks
@@ -18,6 +17,7 @@ from risk.domain.reasons import Reason
 from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
+from trading.services import switches
 from trading.services.stages.context import Context
 
 EARNED = "SELECT coalesce(sum(sold_total - bought_total - fees), 0) FROM positions WHERE bot_id = %s"
@@ -138,32 +138,8 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         safe_mode_reasons=tuple(f"{whose}: {state.safe_mode_reason}" for whose, state in states if state.safe_mode),
         unknown=tuple(unknown),
         unproven_orders=Order.objects.unsettled().filter(bot=context.bot).count(),
-        switched_off=_switches(context),
+        switched_off=switches.blocking(context.bot, settings=context.settings),
     )
-
-
-def _switches(context: Context) -> tuple[Reason, ...]:
-    found = []
-    if context.bot.is_paused:
-        found.append(
-            Reason("paused", f"The entries of {context.bot.name} are paused.", value="paused", limit="running", remedy="Resume the bot.")
-        )
-    if context.is_switchable and not context.settings.enabled:
-        found.append(
-            Reason("bot_status", "The setting bot_status is off.", value="false", limit="true", remedy="Switch it on in Settings.")
-        )
-    if context.bot.mode != Mode.REPLAY and context.bot.symbol not in context.settings.target_symbols:
-        symbols = ", ".join(context.settings.target_symbols)
-        found.append(
-            Reason(
-                "target_symbols",
-                f"{context.bot.symbol} is not among the target symbols.",
-                value=context.bot.symbol,
-                limit=symbols,
-                remedy="Add it to target_symbols in Settings.",
-            )
-        )
-    return tuple(found)
 
 
 def _limits(context: Context) -> EffectiveLimits:
