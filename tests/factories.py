@@ -205,7 +205,7 @@ def world(
 ) -> World:
     """A venue that stands at SLOT, cash in its account, and balances known to us."""
     create_profiles()
-    config.create_missing()
+    config.create_missing({} if mode.is_recorded else {"bot_status": {"enabled": True}})
     made = bot(mode=mode, **bot_columns)
     clock = SteppedClock(SLOT)
     quotes = ReplayQuotes(recording=candles or choppy(), clock=clock, price=price)

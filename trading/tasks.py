@@ -7,7 +7,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from dgbot.base.machine import machine_now
-from dgbot.core.errors import ExchangeError
+from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
 from trading import doorbell
 from trading.models import Bot, ExchangeAccount
@@ -68,7 +68,7 @@ def take_snapshots() -> str:
         try:
             venue = venue_for(account)
             snapshot = snapshots.take(account=account, venue=venue, now=venue.clock.now())
-        except ExchangeError as error:
+        except DgbotError as error:
             snapshot = snapshots.take_unknown(account=account, cause=str(error), now=machine_now())
         taken += 1
         unknown += snapshot.total_value_krw is None and snapshot.total_value_usd is None

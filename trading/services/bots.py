@@ -113,6 +113,12 @@ def await_gateway(*, account_id: int) -> None:
         _become(bot, BotStatus.REQUESTED, WAITING)
 
 
+def note_unserved(*, account_id: int, why: str) -> None:
+    """The gateway holds the account and cannot serve it: its wanted bots say why they wait."""
+    for bot in Bot.objects.filter(account_id=account_id, is_running=True).exclude(status__in=ACTIVE):
+        _become(bot, BotStatus.STARTING, why)
+
+
 def note_end(*, bot_id: int, failure: str = "") -> None:
     """A cycle of this bot has ended, with the cause if it failed: the bot shows it, and after three failures on end stops opening.
 

@@ -353,6 +353,10 @@ def _denial(order: Order) -> str:
         return (
             "" if order.side == Side.SELL and order.amount is not None and order.amount <= held else f"only {held} is left of its position"
         )
+    return _entry_denial(order)
+
+
+def _entry_denial(order: Order) -> str:
     if not order.bot.is_running:
         return "its bot has been stopped"
     refusal = _refused_by_settings(order)

@@ -55,6 +55,7 @@ class Gateway:
             venue = venues.venue_for(account, open_key=self.open_key)
         except DgbotError as error:
             self._complain(account, str(error))
+            bots.note_unserved(account_id=account.pk, why=str(error))
             commands.answer_all(account_id=account.pk, tenure=tenure, handlers=_refusals(error))
             return
         self.problems.pop(account.pk, None)
