@@ -1,14 +1,19 @@
-"""The compiled part of the volume zone breakout: the volume profile of a window, rebuilt at every bar."""
+"""The compiled part of the volume zone breakout: the volume profile of a window, rebuilt at every bar.
+
+Importing this module compiles it, or loads it from numba's cache: warming up is importing.
+"""
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from backtests.strategies.base import Numbers
 
 SLACK = 1e-9  # of the wanted volume: equal bars fill a bin up to rounding
 
+_COLUMN = types.Array(types.float64, 1, "C", readonly=True)  # as candles are; writable columns fit, too
 
-@njit(cache=True, nogil=True)
+
+@njit(types.float64[::1](_COLUMN, _COLUMN, _COLUMN, types.int64, types.int64, types.float64), cache=True, nogil=True)
 def resistances(high: Numbers, low: Numbers, volume: Numbers, bars: int, bins: int, top_share: float) -> Numbers:
     """high, low, volume: (n,) float64, oldest first. Returns (n,) float64, NaN for the first `bars` and for zones without volume.
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtests.candles.series import Candles
-from backtests.strategies.base import COLUMNS, NO, UNKNOWN, YES, Decisions, Parameters, Signals, Strategy
+from backtests.strategies.base import NO, UNKNOWN, YES, Decisions, Parameters, Signals, Strategy
 from backtests.strategies.exits import ExitRules
+from backtests.strategies.leaks import columns_of, find_leak
 from backtests.strategies.registry import STRATEGIES
 from dgbot.core.errors import BadInput
 from tests.candle_factory import make_candles, random_candles
@@ -19,10 +20,6 @@ from tests.scale import scale
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 DISTANCES = ("stop_distance", "target_distance", "fakeout_distance")
 ANSWERS = ("entry", "short_entry", "exit", "short_exit")
-
-
-def columns(signals: Signals) -> dict[str, np.ndarray]:
-    return {name: getattr(signals, name) for name in COLUMNS} | signals.gates
 
 
 def decisions_at(candles: Candles) -> Decisions:
@@ -92,7 +89,7 @@ def parameters_within(draw: st.DrawFn, strategy: Strategy[Any]) -> Parameters:
 
 
 def assert_sound(found: Signals, *, count: int, allows_shorts: bool) -> None:
-    assert {len(column) for column in columns(found).values()} == {count}
+    assert {len(column) for column in columns_of(found).values()} == {count}
     for name in ANSWERS:
         assert set(getattr(found, name).tolist()) <= {YES, NO, UNKNOWN}
     for name in (*DISTANCES, "strength", "size_hint"):
@@ -109,11 +106,8 @@ def assert_sound(found: Signals, *, count: int, allows_shorts: bool) -> None:
 @every_strategy
 def test_no_bar_changes_when_later_bars_are_cut_off(strategy: Strategy[Any]) -> None:
     candles = enough_candles(strategy)
-    whole = columns(ask(strategy, candles))
 
-    for count in range(len(candles) + 1):
-        for name, column in columns(ask(strategy, candles.prefix(count), decided_on=candles)).items():
-            np.testing.assert_array_equal(column, whole[name][:count], err_msg=f"{name} after {count} bars")
+    assert find_leak(lambda part: ask(strategy, part, decided_on=candles), candles) is None
 
 
 @every_strategy
@@ -121,11 +115,9 @@ def test_no_bar_changes_when_later_bars_are_cut_off(strategy: Strategy[Any]) -> 
 @given(data=st.data())
 def test_candle_by_candle_says_the_same_as_all_at_once(strategy: Strategy[Any], data: st.DataObject) -> None:
     candles, parameters = data.draw(legal_candles()), data.draw(parameters_within(strategy))
-    whole = columns(ask(strategy, candles, parameters))
+    counts = data.draw(st.lists(st.integers(0, len(candles)), max_size=8))
 
-    for count in data.draw(st.lists(st.integers(1, max(1, len(candles))), max_size=8)):
-        for name, column in columns(ask(strategy, candles.prefix(count), parameters, decided_on=candles)).items():
-            np.testing.assert_array_equal(column[-1:], whole[name][:count][-1:], err_msg=name)
+    assert find_leak(lambda part: ask(strategy, part, parameters, decided_on=candles), candles, counts=counts) is None
 
 
 @every_strategy
@@ -135,9 +127,9 @@ def test_changing_the_future_changes_nothing_known(strategy: Strategy[Any]) -> N
     names = ("open", "high", "low", "close", "volume")
     joined = replace(left, chain=None, **{name: np.concatenate([getattr(left, name)[:now], getattr(right, name)[now:]]) for name in names})
 
-    other = columns(ask(strategy, joined))
+    other = columns_of(ask(strategy, joined))
 
-    for name, column in columns(ask(strategy, left)).items():
+    for name, column in columns_of(ask(strategy, left)).items():
         np.testing.assert_array_equal(column[:now], other[name][:now])
 
 
@@ -178,9 +170,9 @@ def test_bars_older_than_the_look_back_have_no_say(strategy: Strategy[Any]) -> N
         for name in ("open", "high", "low", "close", "volume")
     }
 
-    found = columns(ask(strategy, replace(candles, chain=None, **mixed)))
+    found = columns_of(ask(strategy, replace(candles, chain=None, **mixed)))
 
-    for name, column in columns(ask(strategy, candles)).items():
+    for name, column in columns_of(ask(strategy, candles)).items():
         if column.dtype == np.int8 and strategy.is_recursive:
             continue  # an old bar may still tip a balance; the columns that carry it are bounded below
         np.testing.assert_allclose(found[name][-1], column[-1], rtol=0.02 if strategy.is_recursive else 1e-9, err_msg=name)

@@ -22,11 +22,11 @@ def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameter
     told = ", ".join(f"{name} {GATE_WORDS.get(answer, 'shut')}" for name, answer in gates.items())
     indicators = {"rsi14": _known(rsi14(candles.close)[-1]), "adx14": _known(signals.strength[-1]), "close": float(candles.close[-1])}
     if entry == UNKNOWN:
-        needed = strategy.warm_up(parameters)
-        reason = f"{strategy.name} cannot tell at this close ({told}); it needs {needed} candles, there are {len(candles)}."
+        reason = f"{strategy.name} cannot tell at this close{_why_unknown(candles, strategy, parameters, told)}."
         return Proposal(DecisionKind.ABSTAIN, reason, gates=gates, indicators=indicators)
     if entry != YES:
-        return Proposal(DecisionKind.HOLD, f"{strategy.name} proposes nothing: {told}.", gates=gates, indicators=indicators)
+        short = " It would open a short, which rules do not propose." if signals.short_entry[-1] == YES else ""
+        return Proposal(DecisionKind.HOLD, f"{strategy.name} proposes nothing: {told}.{short}", gates=gates, indicators=indicators)
     plan = {
         "stop_distance": _money(signals.stop_distance[-1]),
         "target_distance": _money(signals.target_distance[-1]),
@@ -64,6 +64,15 @@ def propose_exit(
     if reason is None:
         return Proposal(DecisionKind.HOLD, f"{strategy.name} keeps the position, {bars} bars after its fill.", indicators=indicators)
     return Proposal(DecisionKind.SELL, f"{strategy.name} leaves: {reason}.", exit_reason=reason, indicators=indicators)
+
+
+def _why_unknown(candles: Candles, strategy: Strategy[Parameters], parameters: Parameters, told: str) -> str:
+    needed = strategy.warm_up(parameters) + 1
+    if strategy.needs_decisions:
+        return ": it replays stored decisions and has none of its own; let its analyst propose"
+    if len(candles) < needed:
+        return f" ({told}); it needs {needed} candles, there are {len(candles)}"
+    return f" ({told}): the prices or volumes give no answer"
 
 
 def _money(value: float) -> str | None:
