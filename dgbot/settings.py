@@ -1,5 +1,6 @@
 """Django's settings. Every variable comes through `dgbot.env`; nothing else reads the environment."""
 
+import os
 import secrets
 import sys
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ BASE_DIR = env.BASE_DIR
 ENV = env.load()
 DATA_DIR: Path = ENV["DGBOT_DATA_DIR"] or default_data_dir(BASE_DIR)
 PLACES = Places(DATA_DIR)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(DATA_DIR / "numba"))  # numba reads it when it is first imported, long after this
 PROCESS: str = ENV["DGBOT_PROCESS"]
 DEBUG: bool = ENV["DGBOT_DEBUG"]
 SHOWS_ADMIN = PROCESS == "web" or not (PROCESS or ENV["DGBOT_SUPERVISED"])  # the web process, and commands by hand

@@ -27,6 +27,8 @@ def _make_folder() -> Path:
 FOLDER = _make_folder()
 PLACES = Places(FOLDER)
 os.environ["DGBOT_DATA_DIR"] = str(FOLDER)
+# Compiled kernels outlive the session: they depend on their sources alone, and compiling takes longer than most tests.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / "var" / "numba-tests"))
 if POSTGRES in WANTED:
     os.environ["DATABASE_URL"] = PLACES.database_url(user="postgres")  # only a superuser may empty tables past their triggers
 if VALKEY in WANTED:

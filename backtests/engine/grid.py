@@ -1,0 +1,64 @@
+"""Ticks and lots as integers, and what a market order pays: the float side of `TradingRules` and of the assumed book.
+
+A price is k · num / den with integers, so that it is the float nearest to the exchange's decimal, and comparing prices is exact.
+Bands are columns, highest first within one grid; grids are ordered by the instant they came into force.
+"""
+
+from math import ceil, floor
+from typing import Any
+
+from numba import njit
+
+# A float that should be a whole number of steps may miss it by rounding; a hundred-millionth of a step decides nothing else.
+GRID_SLACK = 1e-8
+
+
+@njit(nogil=True, inline="always")
+def band_of(at_ns: int, price: float, grid_from: Any, grid_offset: Any, band_start: Any) -> int:
+    """Index of the band that holds at `price` (quote) at `at_ns`; the first grid holds before its own time, too."""
+    grid = len(grid_from) - 1
+    while grid > 0 and grid_from[grid] > at_ns:
+        grid -= 1
+    band = grid_offset[grid]
+    last = grid_offset[grid + 1] - 1
+    while band < last and price < band_start[band]:
+        band += 1
+    return band
+
+
+@njit(nogil=True, inline="always")
+def steps_up(value: float, num: float, den: float) -> float:
+    """Ticks of the smallest grid price not below `value`."""
+    return ceil(value * den / num - GRID_SLACK)
+
+
+@njit(nogil=True, inline="always")
+def steps_down(value: float, num: float, den: float) -> float:
+    """Ticks of the largest grid price not above `value`."""
+    return floor(value * den / num + GRID_SLACK)
+
+
+@njit(nogil=True)
+def ask_price(
+    at_ns: int, price: float, slippage: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
+) -> float:
+    """What a buyer pays when the market is at `price`: slippage against us, then up to the tick. Quote currency."""
+    raw = price * (1.0 + slippage)
+    band = band_of(at_ns, raw, grid_from, grid_offset, band_start)
+    return steps_up(raw, band_num[band], band_den[band]) * band_num[band] / band_den[band]
+
+
+@njit(nogil=True)
+def bid_price(
+    at_ns: int, price: float, slippage: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
+) -> float:
+    """What a seller gets: slippage against us, then down to the tick, at least the lowest price there is. Quote currency."""
+    raw = price * (1.0 - slippage)
+    band = band_of(at_ns, raw, grid_from, grid_offset, band_start)
+    return max(steps_down(raw, band_num[band], band_den[band]), 1.0) * band_num[band] / band_den[band]
+
+
+@njit(nogil=True, inline="always")
+def whole_lots(amount_in_lots: float) -> float:
+    """Down to a whole lot."""
+    return floor(amount_in_lots + GRID_SLACK)
