@@ -8,3 +8,10 @@ class BacktestsConfig(AppConfig):
 
     name = "backtests"
     label = "backtests"
+
+    def ready(self) -> None:
+        """Have the daily download scheduled at start."""
+        from backtests import seeds
+        from dgbot.base import seeds as registry
+
+        registry.register(55, "candle schedules", seeds.create_schedules)

@@ -4,6 +4,7 @@ What arrives is stored every few pages, so that an interruption at any moment co
 asks for the rest, and ends with the same series as one download would have.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,11 +20,12 @@ from backtests.candles.series import COLUMNS, Candles
 from backtests.candles.spans import NOTHING, Spans, united
 from backtests.candles.windows import Window, confirmed_by, inside, plan
 from dgbot.core.clock import to_nanoseconds
-from dgbot.core.errors import BadInput, ExchangeError
+from dgbot.core.errors import BadInput, ExchangeError, RateLimited
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import CandleSource
 from dgbot.core.types import Candle
 
+MOST_PAUSES, LONGEST_PAUSE_S = 10, 10.0  # for one question; then whoever asked for the download tries later
 STORE_EVERY = 10_000  # slots; storing rewrites the series' file
 
 
@@ -108,7 +110,7 @@ def _plan(wanted: Wanted, *, root: Path, now: datetime, page: int) -> tuple[Wind
 
 
 def _ask(source: CandleSource, wanted: Wanted, window: Window, *, basket: _Basket, now: datetime) -> None:
-    answer = source.candles(wanted.symbol, wanted.interval, start=window.start, end=window.end)
+    answer = _answer(source, wanted, window)
     opened = np.array([to_nanoseconds(candle.opened_at) for candle in answer], dtype=np.int64)
     outside = ~inside(opened, window)
     if outside.any():
@@ -122,6 +124,16 @@ def _ask(source: CandleSource, wanted: Wanted, window: Window, *, basket: _Baske
     basket.confirmed = united(basket.confirmed, confirmed_by(opened, window, interval=wanted.interval, now=now))
     basket.windows += 1
     basket.slots += int((window.end - window.start) / wanted.interval.length)
+
+
+def _answer(source: CandleSource, wanted: Wanted, window: Window) -> Sequence[Candle]:
+    """Asks again after the pause that a limit of requests demands, a few times: that is the usual pace of a long download."""
+    for _ in range(MOST_PAUSES):
+        try:
+            return source.candles(wanted.symbol, wanted.interval, start=window.start, end=window.end)
+        except RateLimited as error:
+            time.sleep(min(error.retry_after_s, LONGEST_PAUSE_S))
+    return source.candles(wanted.symbol, wanted.interval, start=window.start, end=window.end)
 
 
 def _check(answer: Sequence[Candle], wanted: Wanted, *, now: datetime) -> None:

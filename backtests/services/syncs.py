@@ -13,7 +13,7 @@ from backtests.candles.downloading import Progress
 from backtests.models import CandleSync, SyncStatus
 from backtests.services import candles
 from dgbot.base.fields import ClockTimestamp
-from dgbot.core.errors import BadInput, ExchangeUnavailable
+from dgbot.core.errors import BadInput, DgbotError, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import CandleSource
 
@@ -67,7 +67,7 @@ def run(*, sync_pk: int, source: CandleSource, now: datetime, root: Path, page: 
     except ExchangeUnavailable as error:
         _set(sync_pk, status=SyncStatus.WAITING, reason=str(error))
         raise
-    except BadInput as error:
+    except DgbotError as error:
         fail(sync_pk=sync_pk, reason=str(error))
         return SyncStatus.FAILED
     if not progress.is_complete:

@@ -2,16 +2,13 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 from backtests.candles import archive
 from backtests.candles.series import COLUMNS, Candles
@@ -22,56 +19,39 @@ from tests.scale import scale
 ROOT = Path(__file__).parents[2]
 WHOLE, FIRST, STEP = 90_000, 60_000, 37
 
-# Imports once and forks a writer for each line it reads; the writer merges a little more each time and says what is stored.
-WRITERS = f"""
-import os, sys
+# Merges a little more each time and says what is stored.
+WRITER = f"""
+import sys
 from pathlib import Path
 from backtests.candles import archive
 from tests.candle_factory import random_candles
 whole = random_candles({WHOLE})
-for line in sys.stdin:
-    start = int(line)
-    child = os.fork()
-    if child == 0:
-        for count in range(start, {WHOLE}, {STEP}):
-            archive.merge(whole.opened_within(whole.candle(0).opened_at, whole.candle(count).opened_at), Path(sys.argv[1]))
-            os.write(1, f"stored {{count}}\\n".encode())
-        os._exit(0)
-    os.write(1, f"child {{child}}\\n".encode())
-    os.waitpid(child, 0)
-    os.write(1, b"dead\\n")
+for count in range(int(sys.argv[2]), {WHOLE}, {STEP}):
+    archive.merge(whole.prefix(count), Path(sys.argv[1]))
+    print(count, flush=True)
 """
-
-
-@pytest.fixture
-def writers(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", WRITERS, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.stdin.close()
 
 
 def load(root: Path) -> Candles:
     return archive.load(root, "upbit", "KRW-BTC", Interval.HOUR_1)
 
 
-def test_a_killed_writer_leaves_the_old_series_or_the_new_one(tmp_path: Path, writers: subprocess.Popen[str]) -> None:
+def test_a_killed_writer_leaves_the_old_series_or_the_new_one(tmp_path: Path) -> None:
     whole, chances = random_candles(WHOLE), random.Random(1)
     archive.save(whole.prefix(FIRST), tmp_path)
     torn = 0
-    for _ in range(scale(sample=12, full=300)):
-        before = len(load(tmp_path))
-        writers.stdin.write(f"{before + STEP}\n")
-        writers.stdin.flush()
-        child = int(writers.stdout.readline().split()[1])
-        time.sleep(chances.uniform(0.0, 0.25))
-        os.kill(child, signal.SIGKILL)
-        stored = before
-        while (line := writers.stdout.readline()) != "dead\n":
-            stored = int(line.split()[1])
+    for _ in range(scale(sample=4, full=200)):
+        command = [sys.executable, "-c", WRITER, str(tmp_path), str(len(load(tmp_path)) + STEP)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+            stored = int(writer.stdout.readline())
+            time.sleep(chances.uniform(0.0, 0.1))
+            writer.kill()
+            stored = max([stored, *(int(line) for line in writer.stdout)])
 
         loaded = load(tmp_path)
         torn += bool(list(tmp_path.rglob("*.tmp")))
+        for left in tmp_path.rglob("*.tmp"):
+            left.unlink()
         assert stored <= len(loaded) <= stored + STEP
         assert all(np.array_equal(getattr(loaded, name), getattr(whole, name)[: len(loaded)]) for name in COLUMNS)
         path = tmp_path / archive.relative_path("upbit", "KRW-BTC", Interval.HOUR_1)

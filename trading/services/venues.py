@@ -102,7 +102,7 @@ def _simulated(account: ExchangeAccount) -> Venue:
     if market is None:
         raise VenueUnavailable(f"{account} has no simulated market.")  # PostgreSQL refuses such a row
     clock = SimulatedClock(market.pk)
-    quotes = SimulatedQuotes(market_of=lambda symbol: _market(symbol, market.seed, market.origin), clock=clock)
+    quotes = SimulatedQuotes(market_of=lambda symbol: simulated_market(symbol, market.seed, market.origin), clock=clock)
     exchange = PretendExchange(quotes=quotes, store=DatabaseVenueStore(account_key(account)), clock=clock, fee_rates=KRW_FEES)
     return Venue(mode=Mode.SIMULATED, clock=clock, exchange=exchange, history=quotes)
 
@@ -133,4 +133,4 @@ def _signed(account: ExchangeAccount, *, open_key: KeyOpener) -> Exchange:
 
 
 # One process keeps the computed prices of its markets; they are a function of the arguments alone.
-_market = lru_cache(maxsize=32)(SimulatedMarket)
+simulated_market = lru_cache(maxsize=32)(SimulatedMarket)

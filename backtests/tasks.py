@@ -1,0 +1,57 @@
+"""Doors for Celery: ids in, one service call, safe to run twice."""
+
+import logging
+from typing import Any
+
+from celery import Task, shared_task
+
+from backtests.models import CandleSync, SyncStatus
+from backtests.selectors import archive_root
+from backtests.services import syncs
+from dgbot.core.errors import DgbotError, ExchangeUnavailable, RateLimited
+from trading.services.candle_sources import source_for, wanted_series
+
+RETRIES = 5
+FIRST_RETRY_S = 20.0  # then twice as long each time
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(bind=True, max_retries=RETRIES)
+def sync_series(self: Task, sync_pk: int) -> None:
+    """Work on one download; queue it again while there is more to do, and a few times when the exchange does not answer."""
+    sync = CandleSync.objects.filter(pk=sync_pk, finished_at__isnull=True).first()
+    if sync is None:
+        return
+    try:
+        source = source_for(sync.exchange)
+        status = syncs.run(sync_pk=sync_pk, source=source.candles, now=source.clock.now(), root=archive_root(), page=source.page)
+    except ExchangeUnavailable as error:
+        _try_later(self, sync_pk, error)
+    except DgbotError as error:
+        syncs.fail(sync_pk=sync_pk, reason=str(error))
+    else:
+        if status is SyncStatus.WAITING:
+            sync_series.delay(sync_pk)
+        elif status is None:  # another worker is at it; if it has died, its lease runs out
+            raise self.retry(countdown=syncs.LEASE.total_seconds() + 5)
+
+
+@shared_task
+def sync_daily() -> None:
+    """Ask for what every bot's symbol, BTC and ETH lack since yesterday."""
+    for exchange, symbol, interval in wanted_series():
+        try:
+            sync, _is_new = syncs.request(exchange=exchange, symbol=symbol, interval=interval, until=source_for(exchange).clock.now())
+        except DgbotError as error:
+            logger.warning("candles of %s %s %s are not downloaded: %s", exchange, symbol, interval, error)
+            continue
+        sync_series.delay(sync.pk)  # also when it was asked for before: its worker may have died
+
+
+def _try_later(task: Any, sync_pk: int, error: ExchangeUnavailable) -> None:
+    if task.request.retries >= RETRIES:
+        syncs.fail(sync_pk=sync_pk, reason=f"given up after {RETRIES + 1} attempts: {error}")
+        return
+    pause = FIRST_RETRY_S * 2**task.request.retries
+    raise task.retry(countdown=max(pause, error.retry_after_s) if isinstance(error, RateLimited) else pause, exc=error)
