@@ -56,7 +56,7 @@ from trading.exchanges.keys import ApiKey
 REAL_URL = "https://api.bitget.com"
 PRODUCT = "USDT-FUTURES"
 MARGIN_COIN = "USDT"
-CLIENT_ID = re.compile(r"[A-Za-z0-9_]{1,50}")  # Bitget says 50; ours have 31
+CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,50}")  # Bitget says 50; ours have 31
 
 GRANULARITIES = {  # a plain 1D would be a day of UTC+8; there are no 10m, 1s and 5s
     Interval.MINUTE_1: "1m",
@@ -399,7 +399,7 @@ class BitgetExchange:
     def place_stop(self, request: StopRequest) -> VenueStop:
         """See Exchange. Returns once the stop has been seen at the exchange; OutcomeUnknown when it was taken but is not seen."""
         if not CLIENT_ID.fullmatch(request.client_id):
-            raise ExchangeRejected(f"stop {request.client_id!r} not sent: Bitget takes 1 to 50 of A-Z a-z 0-9 _", code="client_id")
+            raise ExchangeRejected(f"stop {request.client_id!r} not sent: Bitget takes 1 to 50 of A-Z a-z 0-9 _ -", code="client_id")
         body = {
             **_scope(request.symbol),
             "planType": "pos_loss" if request.amount is None else "loss_plan",
@@ -607,7 +607,7 @@ def _place_body(request: OrderRequest) -> dict[str, object]:
         return ExchangeRejected(f"order {request.client_id!r} not sent: {why}", code=code)
 
     if not CLIENT_ID.fullmatch(request.client_id):
-        raise refuse("Bitget takes client ids of 1 to 50 of A-Z a-z 0-9 _", "client_id")
+        raise refuse("Bitget takes client ids of 1 to 50 of A-Z a-z 0-9 _ -", "client_id")
     if request.amount is None or request.quote_amount is not None:
         raise refuse("Bitget sizes orders in base coin only", "quote_amount")
     if not request.amount.is_finite() or request.amount <= 0:

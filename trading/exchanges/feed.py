@@ -62,10 +62,11 @@ class FeedTimes:
 
 @dataclass(frozen=True)
 class Heard:
-    """One frame, understood. is_life: it proves that data flows (a mere status may not)."""
+    """One frame, understood. is_life: it proves that data flows (a mere status may not). replies: frames to send for it."""
 
     events: tuple[MarketEvent | FeedRefused, ...] = ()
     is_life: bool = False
+    replies: tuple[str, ...] = ()
 
 
 class Dialect(Protocol):
@@ -245,7 +246,8 @@ class Feed:
         asking = asyncio.create_task(self._ask_whenever_changed(socket))
         try:
             async for frame in socket:
-                self._hear(frame)
+                for reply in self._hear(frame):
+                    await socket.send(reply)
         finally:
             asking.cancel()
             (ended,) = await asyncio.gather(asking, return_exceptions=True)
@@ -269,14 +271,14 @@ class Feed:
         self._trackers = {symbol: self._trackers.get(symbol) or TradeTracker(symbol) for symbol in wanted}
 
     # --- hearing ---
-    def _hear(self, frame: str | bytes) -> None:
+    def _hear(self, frame: str | bytes) -> Sequence[str]:
         try:
             text = frame if isinstance(frame, str) else frame.decode("utf-8")
             heard = self._dialect.hear(text)
         except (Unreadable, UnicodeDecodeError) as error:
             self.unreadable += 1
             log.warning("feed=%s frame not understood: %s", self._dialect.url, error)
-            return
+            return ()
         if heard.is_life:
             self._live()
         for event in heard.events:
@@ -286,6 +288,7 @@ class Feed:
                 self._tell_all(event)
             else:
                 self._tell(event)
+        return heard.replies
 
     def _live(self) -> None:
         silent_for_s = self.silent_for_s

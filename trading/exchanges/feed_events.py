@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from dgbot.core.types import Balance, MarketTrade, OrderBook, Side, Ticker, VenueFill, VenueOrderStatus
+from dgbot.core.types import Balance, MarketTrade, OrderBook, Side, Ticker, VenueFill, VenueOrderStatus, VenuePosition
 
 
 class Channel(StrEnum):
@@ -17,6 +17,7 @@ class Channel(StrEnum):
     BOOK = "book"
     ORDERS = "orders"  # private
     BALANCES = "balances"  # private
+    POSITIONS = "positions"  # private, derivatives
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,19 @@ class BalancesSeen:
         return Topic(Channel.BALANCES)
 
 
+@dataclass(frozen=True)
+class PositionsSeen:
+    """Every derivative position of the account; what is not listed is flat."""
+
+    positions: tuple[VenuePosition, ...]
+    known_at: datetime
+
+    @property
+    def topic(self) -> Topic:
+        """Who wants it."""
+        return Topic(Channel.POSITIONS)
+
+
 # --- about the feed itself: told to every subscriber ---
 @dataclass(frozen=True)
 class FeedConnected:
@@ -147,5 +161,5 @@ class Missed:
     count: int
 
 
-MarketEvent = TickerSeen | TradeSeen | BookSeen | OrderSeen | BalancesSeen
+MarketEvent = TickerSeen | TradeSeen | BookSeen | OrderSeen | BalancesSeen | PositionsSeen
 FeedEvent = MarketEvent | FeedConnected | FeedStale | FeedAlive | FeedRefused | GapUnfilled | Missed
