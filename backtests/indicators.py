@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Column = NDArray[np.float64]
 
 WILDER_BARS = 14  # Wilder's own length for RSI, ATR and ADX
+PART = 4096  # bars looked at together
 WILDER_LOOK_BACK = 125  # bars after which all older ones together weigh under a thousandth in ADX14, the slowest of the three
 
 
@@ -92,7 +93,7 @@ def rsi(close: Column, *, bars: int = WILDER_BARS) -> Column:
     if len(known) <= bars:
         return _unknown(close)
     strength = _talib().RSI(known, timeperiod=bars)
-    strength[: _first_true(known[1:] != known[:-1]) + 1] = np.nan
+    strength[: _first_place(lambda part: known[1:][part] != known[:-1][part], len(known) - 1) + 1] = np.nan
     return strength
 
 
@@ -107,12 +108,10 @@ def adx14(high: Column, low: Column, close: Column) -> Column:
     Before any directional movement DX is 0/0; TA-Lib would count such bars as zero and stay too low long after.
     """
     high, low, close = _checked_together(high, low, close)
-    up, down = np.diff(high), -np.diff(low)
-    start = _first_true((np.maximum(up, down) > 0) & (up != down))
-    strength = _unknown(close)
-    if len(close) - start >= 2 * WILDER_BARS:
-        strength[start:] = _talib().ADX(high[start:], low[start:], close[start:], timeperiod=WILDER_BARS)
-    return strength
+    start = _first_directional(high, low)
+    if len(close) - start < 2 * WILDER_BARS:
+        return _unknown(close)
+    return _after(start, _talib().ADX(high[start:], low[start:], close[start:], timeperiod=WILDER_BARS))
 
 
 def directional14(high: Column, low: Column, close: Column) -> tuple[Column, Column]:
@@ -121,8 +120,11 @@ def directional14(high: Column, low: Column, close: Column) -> tuple[Column, Col
     if len(close) <= WILDER_BARS:
         return _unknown(close), _unknown(close)
     plus, minus = (move(high, low, close, timeperiod=WILDER_BARS) for move in (_talib().PLUS_DI, _talib().MINUS_DI))
-    reach = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
-    without_range = _first_true(reach > 0) + 1
+
+    def has_range(part: slice) -> NDArray[np.bool_]:
+        return np.maximum(high[1:][part], close[:-1][part]) > np.minimum(low[1:][part], close[:-1][part])
+
+    without_range = _first_place(has_range, len(close) - 1) + 1
     plus[:without_range] = minus[:without_range] = np.nan
     return plus, minus
 
@@ -261,22 +263,31 @@ def _windowed(name: str, known: Column, bars: int) -> Column:
 
 
 def _known_part(values: Column, indicator: Callable[[Column], Column], *, needed: int) -> Column:
-    first = _first_true(np.isfinite(values))
-    result = np.full(len(values), np.nan)
+    first = 0 if len(values) and math.isfinite(values[0]) else _first_true(np.isfinite(values))
     known = _checked(values[first:])
-    if len(known) >= needed:
-        result[first:] = indicator(known)
+    if len(known) < needed:
+        return _unknown(values)
+    return _after(first, indicator(known))
+
+
+def _after(start: int, known: Column) -> Column:
+    """`known` behind `start` unknown bars; without any, as it is."""
+    if start == 0:
+        return known
+    result = np.empty(start + len(known))
+    result[:start], result[start:] = np.nan, known
     return result
 
 
 def _before(values: Column) -> Column:
-    return np.concatenate([[np.nan], values[:-1]]) if len(values) else values
+    return _after(1, values[:-1]) if len(values) else values
 
 
 def _checked(values: Column) -> Column:
     if values.ndim != 1 or values.dtype != np.float64 or not values.flags.c_contiguous:
         raise ValueError(f"a contiguous float64 column is needed, was {values.dtype} of shape {values.shape}")
-    if not np.isfinite(values).all():
+    # A sum is finite only when every value is, and reads the column once; the exact look follows where it is not.
+    if not math.isfinite(values.sum()) and not np.isfinite(values).all():
         at = _first_true(~np.isfinite(values))
         raise ValueError(f"value {at} of {len(values)} is {values[at]}; indicators need finite numbers")
     return values
@@ -290,6 +301,25 @@ def _checked_together(*columns: Column) -> tuple[Column, ...]:
 
 def _unknown(like: Column) -> Column:
     return np.full(len(like), np.nan)
+
+
+def _first_directional(high: Column, low: Column) -> int:
+    """The first bar followed by a directional movement."""
+
+    def moves(part: slice) -> NDArray[np.bool_]:
+        up, down = high[1:][part] - high[:-1][part], low[:-1][part] - low[1:][part]
+        return (np.maximum(up, down) > 0) & (up != down)
+
+    return _first_place(moves, len(high) - 1)
+
+
+def _first_place(flags: Callable[[slice], NDArray[np.bool_]], count: int) -> int:
+    """Index of the first True among `count` flags, `count` when there is none; asked for in parts, as it is nearly always early."""
+    for start in range(0, count, PART):
+        part = flags(slice(start, start + PART))
+        if part.any():
+            return start + int(np.argmax(part))
+    return max(count, 0)
 
 
 def _first_true(flags: NDArray[np.bool_]) -> int:
