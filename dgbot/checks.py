@@ -65,6 +65,16 @@ def private_key(**_: Any) -> list[CheckMessage]:
     return [Error(f"{path} may be read by others (mode {mode:04o}, allowed 0600)", hint=f"chmod 600 {path}", id="dgbot.E005")]
 
 
+@register(Tags.security, OURS)
+def exchanges_where_money_is_real(**_: Any) -> list[CheckMessage]:
+    """Orders with real money go to the real exchange, over TLS, and nowhere else."""
+    moved = [name for name in ("DGBOT_UPBIT_URL", "DGBOT_BITGET_URL") if settings.ENV.origin(name) != "default"]
+    if not settings.LIVE_TRADING or not moved:
+        return []
+    hint = "Remove them: another address is for tests and demos."
+    return [Error(f"DGBOT_LIVE_TRADING is true and {' and '.join(moved)} set another address", hint=hint, id="dgbot.E006")]
+
+
 @register(Tags.database, OURS)
 def two_servers_or_none(**_: Any) -> list[CheckMessage]:
     """A direct address without the pooled one is a mistake in .env."""

@@ -69,6 +69,7 @@ class Capabilities:
     candles_per_page: int = 200
     closed_orders_window: timedelta = timedelta(days=7)  # longest span one question for closed orders covers
     book_depth: int = 15  # levels a side
+    resting_orders: bool = True  # a limit order waits for its price; else what cannot be had at once is cancelled
     streams_orders: bool = False  # a private feed tells of orders and balances
 
 

@@ -1,7 +1,8 @@
-"""A pretended exchange: market orders filled against somebody's quotes, remembered in an injected store.
+"""A pretended exchange: orders filled against somebody's quotes, remembered in an injected store.
 
-Serves simulated and replay accounts (and paper ones later). It behaves as a remote exchange does: it knows only client
-ids, refuses one it has seen, and what it has committed stays committed whatever happens to us.
+Serves simulated, replay and paper accounts. It behaves as a remote exchange does: it knows only client ids, refuses one it
+has seen, and what it has committed stays committed whatever happens to us. Nothing rests here: a limit order takes what the
+book gives at its price or better, level by level, and what is left of it is cancelled at once.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from dgbot.core.errors import ExchangeRejected, OutcomeUnknown
+from dgbot.core.errors import BadInput, ExchangeRejected, OutcomeUnknown
 from dgbot.core.interval import Interval
 from dgbot.core.money import SMALLEST_STEP, round_down, round_up
 from dgbot.core.protocols import Clock, Quotes
@@ -37,9 +38,7 @@ from dgbot.core.types import (
     VenueStop,
 )
 
-CAPABILITIES = Capabilities(
-    market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True, order_types=frozenset({OrderType.MARKET})
-)
+CAPABILITIES = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True, resting_orders=False)
 NO_KEY_NEEDED = KeyRights(can_read=True, can_trade=True, can_withdraw=False, is_ip_locked=None, expires_at=None)
 
 
@@ -71,7 +70,7 @@ class VenueStore(Protocol):
 
 @dataclass(frozen=True)
 class PretendExchange:
-    """One account of the pretended exchange. Orders execute at once or not at all: market orders only."""
+    """One account of the pretended exchange. Orders execute at once, in whole or in part, or not at all."""
 
     quotes: Quotes
     store: VenueStore
@@ -131,18 +130,16 @@ class PretendExchange:
 
     # --- Orders ---
     def place(self, request: OrderRequest) -> VenueOrder:
-        """Execute a market order against the book of this moment."""
-        if request.order_type is not OrderType.MARKET:
-            raise ExchangeRejected(f"{request.client_id}: only market orders are traded here", code="unsupported_order_type")
-        rules = self.quotes.trading_rules(request.symbol, at=self.clock.now())
+        """Execute an order against the book of this moment."""
+        rules = self._rules(request)
+        _check_form(request, rules=rules)
         levels = self._levels(request)
         executions = _execute(levels, request=request, lot_step=rules.lot_step)
-        total = sum((level.price * level.amount for level in executions), Decimal(0))
-        if (request.quote_amount if request.quote_amount is not None else total) < rules.minimum_total:
+        if _asked_total(request, executions=executions) < rules.minimum_total:
             raise ExchangeRejected(
                 f"{request.client_id}: below the minimum of {rules.minimum_total:f} {rules.quote}", code="under_min_total"
             )
-        order = self._order(request, executions=executions, quote=rules.quote)
+        order = self._order(request, executions=executions, rules=rules)
         self._remember(order, rules=rules)
         return order
 
@@ -180,14 +177,24 @@ class PretendExchange:
         """See Exchange."""
         return []
 
+    def _rules(self, request: OrderRequest) -> TradingRules:
+        try:
+            return self.quotes.trading_rules(request.symbol, at=self.clock.now())
+        except BadInput as error:
+            raise ExchangeRejected(f"{request.client_id}: {error}", code="unknown_market") from None
+
     def _levels(self, request: OrderRequest) -> tuple[Level, ...]:
+        """What the order may meet, best first: all of the other side, or what a limit lets it take."""
         book = self.quotes.order_book(request.symbol)
         levels = book.asks if request.side is Side.BUY else book.bids
+        if request.price is not None:
+            sign = 1 if request.side is Side.BUY else -1
+            return tuple(level for level in levels if sign * level.price <= sign * request.price)
         if not levels:
             raise ExchangeRejected(f"{request.client_id}: the book of {request.symbol} is empty", code="empty_book")
         return levels
 
-    def _order(self, request: OrderRequest, *, executions: Sequence[Level], quote: str) -> VenueOrder:
+    def _order(self, request: OrderRequest, *, executions: Sequence[Level], rules: TradingRules) -> VenueOrder:
         now = self.clock.now()
         order_id = self.store.next_id()
         filled = sum((level.amount for level in executions), Decimal(0))
@@ -201,24 +208,26 @@ class PretendExchange:
                 price=level.price,
                 amount=level.amount,
                 fee=round_up(level.price * level.amount * self.fee_rates.taker_rate, step=SMALLEST_STEP),
-                fee_currency=quote,
+                fee_currency=rules.quote,
                 executed_at=now,
             )
             for number, level in enumerate(executions, start=1)
         )
-        is_whole = request.quote_amount is not None or filled == request.amount
+        spent = request.quote_amount
+        is_whole = filled == request.amount if spent is None else _is_spent(spent, executions, lot_step=rules.lot_step)
         return VenueOrder(
             exchange_order_id=order_id,
             client_id=request.client_id,
             symbol=request.symbol,
             side=request.side,
             order_type=request.order_type,
-            # A buy sized in quote leaves less than one lot over and counts as filled; a sale the book cannot take ends cancelled.
+            # A buy sized in quote leaves less than one lot over and counts as filled; what the book cannot give ends cancelled.
             status=VenueOrderStatus.FILLED if is_whole and filled else VenueOrderStatus.CANCELLED,
             filled_amount=filled,
             created_at=now,
             amount=request.amount,
             quote_amount=request.quote_amount,
+            price=request.price,
             fills=fills,
         )
 
@@ -233,6 +242,40 @@ class PretendExchange:
             raise OutcomeUnknown(f"{order.client_id} has been used before") from None
         except ValueError as error:
             raise ExchangeRejected(f"{order.client_id}: {error}", code="insufficient_funds") from None
+
+
+def _is_spent(quote_amount: Decimal, executions: Sequence[Level], *, lot_step: Decimal) -> bool:
+    """Whether a buy sized in quote did all it could: what is left of the money buys no further lot."""
+    left = quote_amount - sum((level.price * level.amount for level in executions), Decimal(0))
+    return bool(executions) and left < executions[-1].price * lot_step
+
+
+def _check_form(request: OrderRequest, *, rules: TradingRules) -> None:
+    """Raises ExchangeRejected for an order that no exchange takes."""
+
+    def refuse(why: str, code: str) -> ExchangeRejected:
+        return ExchangeRejected(f"{request.client_id}: {why}", code=code)
+
+    sizes = [size for size in (request.amount, request.quote_amount) if size is not None]
+    if len(sizes) != 1 or not sizes[0].is_finite() or sizes[0] <= 0:
+        raise refuse("an order is sized above zero in base or in quote, not in both", "invalid_size")
+    if request.quote_amount is not None and (request.side is Side.SELL or request.order_type is OrderType.LIMIT):
+        raise refuse("only a market buy is sized in quote", "invalid_size")
+    if request.amount is not None and request.amount % rules.lot_step:
+        raise refuse(f"{request.amount:f} is not a multiple of the lot {rules.lot_step:f}", "invalid_lot")
+    if (request.price is not None) is not (request.order_type is OrderType.LIMIT):
+        raise refuse("a limit order has a price and a market order has none", "invalid_price")
+    if request.price is not None and (not request.price.is_finite() or request.price <= 0 or request.price % rules.tick(request.price)):
+        raise refuse(f"the price {request.price} is not on the tick", "invalid_price")
+
+
+def _asked_total(request: OrderRequest, *, executions: Sequence[Level]) -> Decimal:
+    """The size of an order in quote, as minimums count it: asked where the order says it, else what the book makes of it."""
+    if request.quote_amount is not None:
+        return request.quote_amount
+    if request.price is not None and request.amount is not None:
+        return request.price * request.amount
+    return sum((level.price * level.amount for level in executions), Decimal(0))
 
 
 def _execute(levels: Sequence[Level], *, request: OrderRequest, lot_step: Decimal) -> list[Level]:

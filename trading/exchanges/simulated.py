@@ -8,7 +8,7 @@ from backtests.candles.series import Candles
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import Clock
 from dgbot.core.types import Candle, MarketTrade, OrderBook, Ticker, TradingRules
-from trading.exchanges.simulated_market import SimulatedMarket
+from trading.exchanges.simulated_market import BASE_PRICES, SimulatedMarket
 
 
 @dataclass
@@ -20,8 +20,8 @@ class SimulatedQuotes:
     anchored: dict[tuple[str, Interval, datetime], Candles] = field(default_factory=dict)
 
     def markets(self) -> Sequence[TradingRules]:
-        """See Quotes. Any symbol trades here; none is listed."""
-        return []
+        """See Quotes. The best known ones; any other KRW market trades here, too."""
+        return [self.trading_rules(symbol, at=self.clock.now()) for symbol in BASE_PRICES]
 
     def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
         """See Quotes."""
