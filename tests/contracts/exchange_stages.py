@@ -19,7 +19,7 @@ from tests.fakes.upbit.server import ACCESS, SECRET, FakeUpbit
 from trading.exchanges import bitget, upbit
 from trading.exchanges.bitget_client import Credentials
 from trading.exchanges.bounded_http import BoundedHttp
-from trading.exchanges.pretend import PretendExchange
+from trading.exchanges.pretend import PretendExchange, capabilities_over
 from trading.exchanges.simulated import SimulatedQuotes
 from trading.exchanges.simulated_market import SimulatedMarket
 from trading.exchanges.upbit_http import UpbitHttp
@@ -100,9 +100,7 @@ class Stage:
 
     def limit(self, side: Side, amount: Decimal, price: Decimal, **changes: Any) -> OrderRequest:
         """A limit order."""
-        asked = OrderRequest(
-            client_id=client_id(), symbol=self.symbol, side=side, order_type=OrderType.LIMIT, amount=amount, price=price
-        )
+        asked = OrderRequest(client_id=client_id(), symbol=self.symbol, side=side, order_type=OrderType.LIMIT, amount=amount, price=price)
         return replace(asked, **changes)
 
     def best(self, side: Side) -> Decimal:
@@ -194,9 +192,7 @@ def _fake_upbit(stack: ExitStack) -> FakeUpbit:
 
 
 def _upbit_wire(fake: FakeUpbit, **more: str) -> Wire:
-    return Wire(
-        fake.server.faults, fake.server, ticker="GET /v1/ticker", book="GET /v1/orderbook", candles="GET /v1/candles/*", **more
-    )
+    return Wire(fake.server.faults, fake.server, ticker="GET /v1/ticker", book="GET /v1/orderbook", candles="GET /v1/candles/*", **more)
 
 
 def _http(fake: FakeUpbit) -> UpbitHttp:
@@ -209,7 +205,8 @@ def _paper(stack: ExitStack) -> Stage:
 
     def connect() -> Exchange:
         quotes = UpbitQuotes(http=_http(fake))
-        return PretendExchange(quotes=quotes, store=DatabaseVenueStore(key), clock=SystemClock(), fee_rates=KRW_FEES)
+        able = capabilities_over(quotes.capabilities)
+        return PretendExchange(quotes=quotes, store=DatabaseVenueStore(key), clock=SystemClock(), fee_rates=KRW_FEES, capabilities=able)
 
     return Stage(
         "paper",

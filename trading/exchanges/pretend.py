@@ -39,6 +39,13 @@ from dgbot.core.types import (
 )
 
 CAPABILITIES = Capabilities(market_buy_in_quote=True, short_selling=False, resident_stops=False, fees_in_quote=True, resting_orders=False)
+
+
+def capabilities_over(quoted: Capabilities) -> Capabilities:
+    """What pretended money can do over somebody's quotes: our orders, their candles and books."""
+    return replace(CAPABILITIES, intervals=quoted.intervals, candles_per_page=quoted.candles_per_page, book_depth=quoted.book_depth)
+
+
 NO_KEY_NEEDED = KeyRights(can_read=True, can_trade=True, can_withdraw=False, is_ip_locked=None, expires_at=None)
 
 
@@ -139,6 +146,7 @@ class PretendExchange:
             raise ExchangeRejected(
                 f"{request.client_id}: below the minimum of {rules.minimum_total:f} {rules.quote}", code="under_min_total"
             )
+        self._check_funds(request, rules=rules)
         order = self._order(request, executions=executions, rules=rules)
         self._remember(order, rules=rules)
         return order
@@ -182,6 +190,15 @@ class PretendExchange:
             return self.quotes.trading_rules(request.symbol, at=self.clock.now())
         except BadInput as error:
             raise ExchangeRejected(f"{request.client_id}: {error}", code="unknown_market") from None
+
+    def _check_funds(self, request: OrderRequest, *, rules: TradingRules) -> None:
+        """A real exchange locks all that a limit order may cost before it looks at the book."""
+        if request.price is None or request.amount is None or request.side is Side.SELL:
+            return
+        cost = request.price * request.amount * (1 + self.fee_rates.taker_rate)
+        free = self.store.balances().get(rules.quote, Decimal(0))
+        if cost > free:
+            raise ExchangeRejected(f"{request.client_id}: the account lacks {cost - free:f} {rules.quote}", code="insufficient_funds")
 
     def _levels(self, request: OrderRequest) -> tuple[Level, ...]:
         """What the order may meet, best first: all of the other side, or what a limit lets it take."""

@@ -20,7 +20,7 @@ from dgbot.core.types import Fees, Mode
 from trading.exchanges import adapters
 from trading.exchanges.budget import BITGET_LIMITS, UPBIT_LIMITS, Budget, LocalBudget
 from trading.exchanges.keys import ApiKey
-from trading.exchanges.pretend import PretendExchange
+from trading.exchanges.pretend import PretendExchange, capabilities_over
 from trading.exchanges.shared_budget import SharedBudget
 from trading.exchanges.simulated import SimulatedQuotes
 from trading.exchanges.simulated_market import SimulatedMarket
@@ -110,7 +110,8 @@ def _simulated(account: ExchangeAccount) -> Venue:
 def _paper(account: ExchangeAccount, *, public: Exchange, clock: Clock) -> Exchange:
     """Pretended money on the real book. A perpetual is bought and sold like a coin: long only, without leverage or funding."""
     fees = PAPER_FEES[ExchangeName(account.exchange)]
-    return PretendExchange(quotes=public, store=DatabaseVenueStore(account_key(account)), clock=clock, fee_rates=fees)
+    store, able = DatabaseVenueStore(account_key(account)), capabilities_over(public.capabilities)
+    return PretendExchange(quotes=public, store=store, clock=clock, fee_rates=fees, capabilities=able)
 
 
 _signing: dict[int, tuple[bytes, Exchange]] = {}  # by account: the sealed key it was built with, and the adapter
