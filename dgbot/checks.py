@@ -68,7 +68,7 @@ def private_key(**_: Any) -> list[CheckMessage]:
 @register(Tags.security, OURS)
 def exchanges_where_money_is_real(**_: Any) -> list[CheckMessage]:
     """Orders with real money go to the real exchange, over TLS, and nowhere else."""
-    moved = [name for name in ("DGBOT_UPBIT_URL", "DGBOT_BITGET_URL") if settings.ENV.origin(name) != "default"]
+    moved = [name for name in ("DGBOT_UPBIT_URL", "DGBOT_BITGET_URL") if settings.ENV[name]]
     if not settings.LIVE_TRADING or not moved:
         return []
     hint = "Remove them: another address is for tests and demos."

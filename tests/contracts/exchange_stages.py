@@ -17,8 +17,8 @@ from tests.fakes.core.faults import Faults
 from tests.fakes.core.server import FakeServer
 from tests.fakes.upbit.server import ACCESS, SECRET, FakeUpbit
 from trading.exchanges import bitget, upbit
-from trading.exchanges.bitget_client import Credentials
 from trading.exchanges.bounded_http import BoundedHttp
+from trading.exchanges.keys import ApiKey
 from trading.exchanges.pretend import PretendExchange, capabilities_over
 from trading.exchanges.simulated import SimulatedQuotes
 from trading.exchanges.simulated_market import SimulatedMarket
@@ -266,8 +266,8 @@ def _bitget(stack: ExitStack) -> Stage:
     fake.strangers_trade("BTCUSDT", count=3)
 
     def connect(secret: str = account.secret, *, is_public: bool = False) -> Exchange:
-        credentials = None if is_public else Credentials(account.key, secret, account.passphrase)
-        return bitget.connect(url=fake.url, credentials=credentials, connect_timeout_s=TIMEOUT_S, total_timeout_s=TIMEOUT_S)
+        key = None if is_public else ApiKey(account.key, secret, account.passphrase)
+        return bitget.connect(url=fake.url, key=key, connect_timeout_s=TIMEOUT_S, total_timeout_s=TIMEOUT_S)
 
     mix = "/api/v2/mix"
     wire = Wire(
