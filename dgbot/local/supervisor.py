@@ -106,6 +106,9 @@ class Supervisor:
     def _running(self, *, last: bool) -> Mapping[str, subprocess.Popen[bytes]]:
         return {name: child.process for name, child in self.children.items() if child.process is not None and child.program.last == last}
 
+    def _last_line(self, name: str) -> str:
+        return (self.last_lines(name).splitlines() or ["none"])[-1]
+
     def _output(self, name: str) -> Path:
         return self.logs / f"{name}.out"
 
@@ -132,7 +135,7 @@ class Supervisor:
             return
         pause = BACKOFF_S[min(len(child.ends), len(BACKOFF_S)) - 1]
         child.start_at = now + pause
-        self.say(f"{name} ended by itself (exit code {code}); it starts again in {pause:.0f} s")
+        self.say(f"{name} ended by itself (exit code {code}); it starts again in {pause:.0f} s. Its last line: {self._last_line(name)}")
 
     def _start_reaper(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dgbot.local.reaper", str(self.pids_path)]

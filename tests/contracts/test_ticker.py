@@ -195,6 +195,15 @@ def test_a_stopped_bot_is_dropped_and_its_lease_given_back():
     assert not Cycle.objects.exists()
 
 
+def test_a_ticker_without_a_bot_waits_for_one():
+    one = ticker()
+    one.turn()
+    bot = world(interval=Interval.HOUR_1)
+
+    drive(one, bot, until=lambda: bot.pk in one.watched)
+    one.close()
+
+
 def test_the_scheduled_dispatch_leaves_ticker_bots_alone():
     bot = world()
 

@@ -8,7 +8,7 @@ from dgbot.base.machine import holder as this_process
 
 ACQUIRE = """
 INSERT INTO leases (name, holder, epoch, expires_at)
-SELECT name, %(holder)s, 1, clock_timestamp() + %(seconds)s * interval '1 second' FROM unnest(%(names)s) AS name ORDER BY name
+SELECT name, %(holder)s, 1, clock_timestamp() + %(seconds)s * interval '1 second' FROM unnest(%(names)s::text[]) AS name ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
     epoch = leases.epoch + CASE WHEN leases.holder = EXCLUDED.holder AND leases.expires_at >= clock_timestamp() THEN 0 ELSE 1 END,
     holder = EXCLUDED.holder,
@@ -39,7 +39,8 @@ def release_all(*, names: Collection[str], holder: str = "") -> None:
     """Give many leases back in one statement."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%s) AND holder = %s", [list(names), holder or this_process()]
+            "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%s::text[]) AND holder = %s",
+            [list(names), holder or this_process()],
         )
 
 

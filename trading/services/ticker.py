@@ -109,6 +109,7 @@ class Ticker:
         self.watched: dict[int, Watched] = {}
         self.lines: dict[tuple[str, str, Interval], LiveSeries] = {}
         self.looks: list[tuple[float, int]] = []  # heap of (planned, bot)
+        self.beginning: dict[int, tuple[Bot, int]] = {}  # bots with their epochs, taken and not watched yet
         self.runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cycles")
         self.lock = threading.Lock()  # of every bot's waiting slots
         self.take_at = self.poll_at = self.count_at = 0.0
@@ -118,6 +119,7 @@ class Ticker:
         if time.monotonic() >= self.take_at:
             self.take_at = time.monotonic() + TAKE_EVERY_S
             self.take()
+        self.begin()
         if time.monotonic() >= self.poll_at:
             self.poll_at = time.monotonic() + POLL_EVERY_S
             self.poll()
@@ -150,12 +152,19 @@ class Ticker:
         held = {bot_id: epoch for bot_id in wanted if (epoch := epochs.get(cycles.lease_name(bot_id))) is not None}
         for bot_id in set(self.watched) - set(held):
             self._drop(bot_id, "it was stopped or taken over")
-        for bot_id, epoch in held.items():
-            mine, bot = self.watched.get(bot_id), wanted[bot_id]
-            if mine is None or mine.epoch != epoch or mine.tick_s != bot.tick_seconds:
-                self._begin(bot, epoch=epoch)
+        self.beginning = {bot_id: (wanted[bot_id], epoch) for bot_id, epoch in held.items() if not self._is_watched(wanted[bot_id], epoch)}
         for line in self.lines.values():
             line.forget_all_but({one.anchor_at for one in self.watched.values() if one.candles is line})
+
+    def begin(self) -> None:
+        """Begin with one of the bots just taken: its history may take a while, and the others' looks must not wait."""
+        if self.beginning:
+            bot, epoch = self.beginning.pop(min(self.beginning))
+            self._begin(bot, epoch=epoch)
+
+    def _is_watched(self, bot: Bot, epoch: int) -> bool:
+        mine = self.watched.get(bot.pk)
+        return mine is not None and mine.epoch == epoch and mine.tick_s == bot.tick_seconds
 
     def _begin(self, bot: Bot, *, epoch: int) -> None:
         assert bot.tick_seconds is not None  # the query asks for it

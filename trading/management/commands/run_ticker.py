@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from dgbot.base import warmups
 from dgbot.base.loops import run_forever
 from trading import doorbell
 from trading.services.ticker import Ticker
@@ -20,6 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
+        warmups.run()  # a strategy's first import takes seconds, which looks must not wait for
         ticker = Ticker(venue_for=venue_for, ring=doorbell.ring)
         run_forever(process="ticker", step=ticker.turn, wait=lambda: time.sleep(TURN_S))
         ticker.close()

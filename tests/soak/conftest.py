@@ -1,0 +1,5 @@
+"""The same platform as under faults."""
+
+from tests.faults.conftest import folder, platform
+
+__all__ = ["folder", "platform"]
