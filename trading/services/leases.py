@@ -17,6 +17,8 @@ WHERE leases.holder = EXCLUDED.holder OR leases.expires_at < clock_timestamp()
 RETURNING name, epoch
 """
 
+RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%(names)s::text[]) AND holder = %(holder)s"
+
 
 def acquire(*, name: str, seconds: float, holder: str = "") -> int | None:
     """Take or renew the lease; its epoch, or None while somebody else holds it. A new holding has a higher epoch."""
