@@ -6,6 +6,7 @@ numba looks at the time stamp of the file a function stands in, not of the files
 """
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ HERE = Path(__file__).parent
 config: Any = numba_config  # its values are set from the environment, so no checker knows them
 
 
+@cache  # the folder is named once a process, whichever kernel is declared first
 def settle() -> Path:
-    """Point numba at the folder of these sources. Call before the first kernel is declared."""
+    """Point numba at the folder of these sources. Call before a kernel is declared; harmless to call again."""
     folder = Path(config.CACHE_DIR or HERE / "__pycache__") / f"engine-{_digest()}"
     config.CACHE_DIR = str(folder)
     return folder

@@ -9,10 +9,12 @@ def warm() -> dict[str, int]:
     A process that finds no zero here has compiled; `up`, a worker's start and a test session's start call this first.
     """
     from backtests.engine import kernel
+    from backtests.strategies import volume_zone_kernel
 
     kernels: dict[str, Any] = {
         "spot": kernel.walk_spot,
         "perpetual": kernel.walk_perpetual,
         "curve": kernel.measure_curve,
+        "volume_zone": volume_zone_kernel.resistances,
     }
     return {name: sum(one.stats.cache_misses.values()) for name, one in kernels.items()}

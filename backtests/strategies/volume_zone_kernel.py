@@ -6,7 +6,10 @@ Importing this module compiles it, or loads it from numba's cache: warming up is
 import numpy as np
 from numba import njit, types
 
+from backtests.engine import kernel_cache
 from backtests.strategies.base import Numbers
+
+kernel_cache.settle()
 
 SLACK = 1e-9  # of the wanted volume: equal bars fill a bin up to rounding
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backtests.candles.series import Candles
-from backtests.engine import Grid, Setup, run, sweep
+from backtests.engine import Grid, Setup, run, sweep, warm
 from backtests.engine.layout import REASONS, R
 from backtests.strategies.base import Parameters
 from backtests.strategies.registry import STRATEGIES, strategy_named
@@ -155,7 +155,7 @@ def test_a_setup_that_means_nothing_is_refused(wrong: dict[str, object]) -> None
 
 
 def test_a_warm_cache_serves_a_new_process_without_compiling(tmp_path: Path) -> None:
-    run(random_candles(100), BREAKOUT, VolatilityBreakoutParameters(), FINE_SETUP)  # fills the session's cache
+    warm()  # fills the session's cache
 
     answer = subprocess.run(
         [sys.executable, "-c", "import json; from backtests.engine import warm; print(json.dumps(warm()))"],
@@ -165,7 +165,7 @@ def test_a_warm_cache_serves_a_new_process_without_compiling(tmp_path: Path) -> 
         check=True,
     )
 
-    assert json.loads(answer.stdout) == {"spot": 0, "perpetual": 0, "curve": 0}
+    assert json.loads(answer.stdout) == {"spot": 0, "perpetual": 0, "curve": 0, "volume_zone": 0}
 
 
 def test_what_watches_prices_and_sends_orders_loads_no_numba() -> None:
