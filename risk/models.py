@@ -2,17 +2,73 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.money import plain
+from risk.domain.limits import NAMES
+from risk.domain.sizing import SizingMode, SizingPlan
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 FRACTION_HELP = _("Fraction: 0.05 is 5 %.")
+SIZING_MODES = [
+    (SizingMode.FIXED.value, _("the bot's amount per trade")),
+    (SizingMode.EQUITY_FRACTION.value, _("a fraction of equity")),
+    (SizingMode.RISK_AT_STOP.value, _("a fraction of equity lost at the stop")),
+    (SizingMode.VOLATILITY_TARGET.value, _("a fraction of equity moved by one ATR")),
+    (SizingMode.HALF_KELLY.value, _("half Kelly from closed trades")),
+    (SizingMode.BUY_RATIO.value, _("a ratio of the free cash")),
+]
+
+
+def _fraction(label: "StrOrPromise", default: str | None, help_text: "StrOrPromise" = FRACTION_HELP) -> "models.DecimalField[Any, Any]":
+    """A fraction of something; without a default it may be empty: then it is not limited."""
+    is_optional = default is None
+    return models.DecimalField(
+        label,
+        max_digits=7,
+        decimal_places=4,
+        null=is_optional,
+        blank=is_optional,
+        default=None if default is None else Decimal(default),
+        help_text=help_text,
+    )
+
+
+def _in_range(table: str, ranges: dict[str, tuple[Decimal | int, Decimal | int]]) -> list[models.BaseConstraint]:
+    """One CHECK for each field: above the first number, at most the second. Empty passes where the column allows it."""
+    return [
+        models.CheckConstraint(condition=Q(**{f"{name}__gt": low, f"{name}__lte": high}), name=f"{table}_{name}_in_range")
+        for name, (low, high) in ranges.items()
+    ]
+
+
+# What a number may be at all; what it is, the operator decides. Above the first, at most the second.
+RANGES: dict[str, tuple[Decimal | int, Decimal | int]] = {
+    "drawdown_fraction": (0, 1),
+    "loss_streak": (0, 1000),
+    "account_exposure_fraction": (0, 125),  # notional by equity: 125 is the highest leverage any market offers
+    "symbol_exposure_fraction": (0, 125),
+    "group_exposure_fraction": (0, 125),
+    "leverage_limit": (Decimal("0.9999"), 125),
+}
+OLD_RANGES: dict[str, tuple[Decimal | int, Decimal | int]] = {
+    "stop_fraction": (0, 1),
+    "daily_loss_fraction": (0, 1),
+    "weekly_loss_fraction": (0, 1),
+    "position_fraction": (0, 1),
+    "slippage_limit": (0, 1),
+    "rsi_buy_limit": (0, 100),
+}
 
 
 class RiskProfile(models.Model):
@@ -22,10 +78,31 @@ class RiskProfile(models.Model):
     user = models.ForeignKey(
         "accounts.User", models.PROTECT, null=True, blank=True, verbose_name=_("owner"), help_text=_("Empty: everybody may use it.")
     )
+    sizing_mode = models.CharField(
+        _("sizing"),
+        max_length=20,
+        choices=SIZING_MODES,
+        default=SizingMode.FIXED.value,
+        help_text=_("How an entry's amount is found, before caps."),
+    )
+    equity_fraction = _fraction(_("equity fraction"), "0.10", _("Of the bot's equity; for sizing by equity fraction."))
+    risk_fraction = _fraction(_("risk per trade"), "0.01", _("Of the bot's equity, lost at the stop with costs; for sizing by risk."))
+    volatility_fraction = _fraction(_("volatility target"), "0.01", _("Of the bot's equity, for a move of one ATR."))
+    buy_ratio = _fraction(_("buy ratio"), "0.30", _("Of the account's free cash; for sizing by buy ratio."))
+    sell_ratio = _fraction(_("sell ratio"), "1", _("Of the position, when the strategy leaves; stops and targets sell all."))
     stop_fraction = models.DecimalField(_("stop loss"), max_digits=6, decimal_places=4, default=Decimal("0.05"), help_text=FRACTION_HELP)
     target_fraction = models.DecimalField(
         _("take profit"), max_digits=6, decimal_places=4, default=Decimal("0.10"), help_text=FRACTION_HELP
     )
+    stop_atr_multiple = _fraction(_("stop in ATR"), None, _("ATR14 of the signal bar, frozen at entry; the nearer stop holds. Empty: off."))
+    target_atr_multiple = _fraction(_("target in ATR"), None, _("ATR14 of the signal bar; the nearer target holds. Empty: off."))
+    trailing_atr_multiple = _fraction(_("trailing stop in ATR"), None, _("Below the highest price since entry; never loosens. Empty: off."))
+    takes_partial_profit = models.BooleanField(
+        _("partial take profit"), default=False, help_text=_("Sell a part at the first gain, the rest at the second.")
+    )
+    first_gain_fraction = _fraction(_("first gain"), "0.05", _("Over the entry price."))
+    first_share = _fraction(_("share sold at the first gain"), "0.50")
+    second_gain_fraction = _fraction(_("second gain"), "0.10", _("Over the entry price; sells the rest."))
     daily_loss_fraction = models.DecimalField(
         _("daily loss limit"),
         max_digits=6,
@@ -36,8 +113,29 @@ class RiskProfile(models.Model):
     weekly_loss_fraction = models.DecimalField(
         _("weekly loss limit"), max_digits=6, decimal_places=4, default=Decimal("0.15"), help_text=_("Over the last 7 trading days.")
     )
+    drawdown_fraction = models.DecimalField(
+        _("drawdown limit"),
+        max_digits=7,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        default=Decimal("0.30"),
+        help_text=_("Of the highest equity; reached: safe mode. Empty: not limited."),
+    )
+    loss_streak = models.PositiveSmallIntegerField(
+        _("losing trades in a row"), null=True, blank=True, help_text=_("Reached: safe mode. Empty: not limited.")
+    )
     position_fraction = models.DecimalField(
         _("largest position"), max_digits=6, decimal_places=4, default=Decimal("0.30"), help_text=_("Of the allocation, at entry.")
+    )
+    account_exposure_fraction = _fraction(_("account exposure limit"), "1", _("Of the account's equity, all positions and orders at cost."))
+    symbol_exposure_fraction = _fraction(_("exposure limit per symbol"), "1", _("Of the account's equity."))
+    group_exposure_fraction = _fraction(_("exposure limit per group"), "1", _("Of the account's equity, symbols of one group together."))
+    leverage_limit = models.DecimalField(
+        _("leverage limit"), max_digits=7, decimal_places=4, default=Decimal(1), help_text=_("Notional by equity; 1 is none.")
+    )
+    liquidation_gap_fraction = _fraction(
+        _("gap to liquidation"), "0.01", _("Of the entry price: liquidation must lie beyond the stop by more than this.")
     )
     spacing = models.DurationField(
         _("spacing of entries"), default=timedelta(hours=4), help_text=_("Shortest time between two entries, from the last entry's fill.")
@@ -76,10 +174,186 @@ class RiskProfile(models.Model):
             ),
             models.CheckConstraint(condition=Q(rsi_buy_limit__gt=0, rsi_buy_limit__lte=100), name="risk_profile_rsi_buy_limit_in_range"),
             models.CheckConstraint(condition=Q(spacing__gte=timedelta(0)), name="risk_profile_spacing_not_negative"),
+            models.CheckConstraint(condition=Q(sizing_mode__in=[mode.value for mode in SizingMode]), name="risk_profile_sizing_mode_known"),
+            *_in_range(
+                "risk_profile",
+                {
+                    **RANGES,
+                    **dict.fromkeys(("equity_fraction", "risk_fraction", "volatility_fraction"), (0, 1)),
+                    **dict.fromkeys(("buy_ratio", "sell_ratio", "first_share", "liquidation_gap_fraction"), (0, 1)),
+                    **dict.fromkeys(("stop_atr_multiple", "target_atr_multiple", "trailing_atr_multiple"), (0, 100)),
+                    **dict.fromkeys(("first_gain_fraction", "second_gain_fraction"), (0, 10)),
+                },
+            ),
+            models.CheckConstraint(
+                condition=Q(second_gain_fraction__gt=F("first_gain_fraction")), name="risk_profile_second_gain_beyond_first"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def sizing_plan(self) -> SizingPlan:
+        """How an entry's amount is found; a bot puts in its own fixed amount."""
+        return SizingPlan(
+            mode=SizingMode(self.sizing_mode),
+            equity_fraction=self.equity_fraction,
+            risk_fraction=self.risk_fraction,
+            volatility_fraction=self.volatility_fraction,
+            buy_ratio=self.buy_ratio,
+        )
+
+
+class OwnLimits(models.Model):
+    """Limits somebody set for himself; an empty one is not told here."""
+
+    stop_fraction = _fraction(_("stop loss"), None)
+    daily_loss_fraction = _fraction(_("daily loss limit"), None)
+    weekly_loss_fraction = _fraction(_("weekly loss limit"), None)
+    drawdown_fraction = _fraction(_("drawdown limit"), None)
+    loss_streak = models.PositiveSmallIntegerField(_("losing trades in a row"), null=True, blank=True)
+    position_fraction = _fraction(_("largest position"), None, _("Of the bot's allocation, at entry."))
+    account_exposure_fraction = _fraction(_("account exposure limit"), None, _("Of the account's equity."))
+    symbol_exposure_fraction = _fraction(_("exposure limit per symbol"), None, _("Of the account's equity."))
+    group_exposure_fraction = _fraction(_("exposure limit per group"), None, _("Of the account's equity."))
+    leverage_limit = _fraction(_("leverage limit"), None, _("Notional by equity; 1 is none."))
+    spacing = models.DurationField(_("spacing of entries"), null=True, blank=True)
+    entries_per_day = models.PositiveSmallIntegerField(_("entries a day"), null=True, blank=True)
+    slippage_limit = _fraction(_("slippage limit"), None)
+    rsi_buy_limit = _fraction(_("RSI limit for buys"), None, _("From 0 to 100."))
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        told = {name: value for name, value in self.as_values().items() if value is not None}
+        return ", ".join(f"{name} {value}" for name, value in told.items()) or "—"
+
+    def as_values(self) -> dict[str, Any]:
+        """By name; None where nothing is told."""
+        return {name: getattr(self, name) for name in NAMES}
+
+
+OWN_RANGES = {**OLD_RANGES, **RANGES}
+
+
+class AccountLimits(OwnLimits):
+    """Hard limits of one account: no bot of it may have looser ones."""
+
+    account = models.OneToOneField(
+        "trading.ExchangeAccount", models.CASCADE, primary_key=True, related_name="limits", verbose_name=_("account")
+    )
+
+    class Meta:
+        db_table = "account_limits"
+        verbose_name = _("account limits")
+        verbose_name_plural = _("account limits")
+        constraints = [
+            *_in_range("account_limits", OWN_RANGES),
+            models.CheckConstraint(condition=Q(spacing__gte=timedelta(0)), name="account_limits_spacing_not_negative"),
+        ]
+
+
+class BotLimits(OwnLimits):
+    """A bot's own numbers instead of its profile's, within the hard limits of its account."""
+
+    bot = models.OneToOneField("trading.Bot", models.CASCADE, primary_key=True, related_name="limits", verbose_name=_("bot"))
+
+    class Meta:
+        db_table = "bot_limits"
+        verbose_name = _("bot limits")
+        verbose_name_plural = _("bot limits")
+        constraints = [
+            *_in_range("bot_limits", OWN_RANGES),
+            models.CheckConstraint(condition=Q(spacing__gte=timedelta(0)), name="bot_limits_spacing_not_negative"),
+        ]
+
+
+class LimitSubject(models.TextChoices):
+    """Whose limits changed."""
+
+    PROFILE = "profile", _("risk profile")
+    ACCOUNT = "account", _("account")
+    BOT = "bot", _("bot")
+
+
+class LimitChange(models.Model):
+    """One change of limits: who, when, why, and from what to what. Append-only."""
+
+    subject = models.CharField(_("whose"), max_length=10, choices=LimitSubject, editable=False)
+    subject_pk = models.BigIntegerField(_("which"), editable=False, help_text=_("Its id."))
+    name = models.CharField(_("name"), max_length=60, editable=False)
+    before = models.JSONField(_("before"), null=True, editable=False, help_text=_("Empty: it was made."))
+    after = models.JSONField(_("after"), editable=False)
+    loosened = models.JSONField(_("loosened"), default=list, editable=False, help_text=_("Names of what allows more than before."))
+    changed_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, editable=False, verbose_name=_("changed by"))
+    reason = models.TextField(_("reason"), blank=True, editable=False)
+    changed_at = models.DateTimeField(_("changed at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "limit_changes"
+        verbose_name = _("change of limits")
+        verbose_name_plural = _("changes of limits")
+        constraints = [
+            models.CheckConstraint(condition=Q(subject__in=LimitSubject.values), name="limit_change_subject_known"),
+            models.CheckConstraint(condition=Q(loosened=[]) | ~Q(reason=""), name="limit_change_loosened_has_a_reason"),
+        ]
+        # A profile's page lists its newest changes.
+        indexes = [models.Index(fields=["subject", "subject_pk", "-id"], name="limit_changes_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.changed_at:%Y-%m-%d %H:%M}"
+
+
+class SymbolGroup(models.Model):
+    """Symbols that move together; their exposure is limited as one."""
+
+    name = models.CharField(_("name"), max_length=40, unique=True)
+    symbols = models.JSONField(_("symbols"), default=list, help_text=_('A list such as ["KRW-BTC", "KRW-ETH"].'))
+
+    class Meta:
+        db_table = "symbol_groups"
+        verbose_name = _("correlated group")
+        verbose_name_plural = _("correlated groups")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """A list of texts, or the exposure of a group could not be told."""
+        if not isinstance(self.symbols, list) or not all(isinstance(symbol, str) and symbol for symbol in self.symbols):
+            raise ValidationError({"symbols": _('Symbols must be a list such as ["KRW-BTC", "KRW-ETH"].')})
+
+
+class Transfer(models.Model):
+    """Money paid into an account or taken out of it: no profit and no loss. Append-only; a mistake is corrected by its opposite."""
+
+    account = models.ForeignKey(
+        "trading.ExchangeAccount", models.PROTECT, editable=False, related_name="transfers", verbose_name=_("account")
+    )
+    user = models.ForeignKey("accounts.User", models.PROTECT, editable=False, related_name="+", verbose_name=_("owner"))
+    amount = MoneyField(_("amount"), editable=False, help_text=_("Quote currency; negative when withdrawn."))
+    reference = models.CharField(_("reference"), max_length=100, editable=False, help_text=_("The exchange's id; booked once."))
+    note = models.CharField(_("note"), max_length=255, blank=True, editable=False)
+    at = models.DateTimeField(_("at"), editable=False, help_text=_("Market time."))
+    recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "transfers"
+        verbose_name = _("transfer")
+        verbose_name_plural = _("transfers")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "reference"], name="transfer_once_per_reference"),
+            *bounded("transfer", amount="signed"),
+            models.CheckConstraint(condition=~Q(amount=0), name="transfer_moves_something"),
+            models.CheckConstraint(condition=~Q(reference=""), name="transfer_has_a_reference"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{plain(self.amount)} {self.at:%Y-%m-%d}"
 
 
 class RiskState(models.Model):
@@ -95,9 +369,27 @@ class RiskState(models.Model):
     mode = models.CharField(_("mode"), max_length=10, choices=MODES, editable=False)
     trading_day = models.DateField(_("trading day"), editable=False, help_text=_("Calendar day in DGBOT_RISK_TIMEZONE."))
     start_equity = MoneyField(_("equity at start"), null=True, editable=False, help_text=_("Quote currency; empty while unknown."))
+    started_at = models.DateTimeField(
+        _("started at"), null=True, editable=False, help_text=_("Market time of the equity at start; an earlier deposit is in it.")
+    )
     equity = MoneyField(_("equity"), null=True, editable=False, help_text=_("Quote currency, last known."))
     daily_pnl = MoneyField(_("profit today"), null=True, editable=False, help_text=_("Quote currency, open positions and fees included."))
     weekly_pnl = MoneyField(_("profit in 7 trading days"), null=True, editable=False, help_text=_("Quote currency."))
+    capital = MoneyField(
+        _("capital"),
+        default=0,
+        editable=False,
+        help_text=_("Quote currency: of an account what was paid in since it is known, of a bot its allocation. No profit."),
+    )
+    start_capital = MoneyField(_("capital at start"), default=0, editable=False, help_text=_("Quote currency, of the day."))
+    peak_profit = MoneyField(
+        _("highest profit"), null=True, editable=False, help_text=_("Equity − capital at its highest, quote currency.")
+    )
+    loss_streak = models.PositiveIntegerField(_("losing trades in a row"), default=0, editable=False)
+    released_profit = MoneyField(
+        _("profit at release"), null=True, editable=False, help_text=_("Equity − capital when safe mode was last released.")
+    )
+    released_day = models.DateField(_("released on"), null=True, editable=False, help_text=_("Trading day; losses count anew from it."))
     daily_trade_count = models.PositiveIntegerField(_("entries today"), default=0, editable=False)
     last_trade_time = models.DateTimeField(
         _("last entry at"), null=True, editable=False, help_text=_("Market time of the last entry's fill.")
@@ -117,6 +409,11 @@ class RiskState(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "bot", "trading_day"], nulls_distinct=False, name="risk_state_once_a_day"),
             *bounded("risk_state", start_equity="signed", equity="signed", daily_pnl="signed", weekly_pnl="signed"),
+            *bounded("risk_state", capital="signed", start_capital="signed", peak_profit="signed", released_profit="signed"),
+            models.CheckConstraint(
+                condition=Q(released_day=None, released_profit=None) | Q(released_day__isnull=False, released_profit__isnull=False),
+                name="risk_state_release_is_whole",
+            ),
             models.CheckConstraint(condition=Q(safe_mode=False) | ~Q(safe_mode_reason=""), name="risk_state_safe_mode_has_a_reason"),
         ]
 

@@ -3,15 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from risk.domain.limits import EffectiveLimits
 from risk.domain.reasons import Reason
-
-
-@dataclass(frozen=True)
-class EffectiveLimits:
-    """The limits in force for one bot at one decision."""
-
-    spacing: timedelta
-    entries_per_day: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ def blocks(*, limits: EffectiveLimits, use: RiskUse, now: datetime) -> tuple[Rea
                 remedy=f"Wait until {free_at.isoformat()}.",
             )
         )
-    if use.entries_today >= limits.entries_per_day:
+    if limits.entries_per_day is not None and use.entries_today >= limits.entries_per_day:
         found.append(
             Reason(
                 "daily_count",

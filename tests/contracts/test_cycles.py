@@ -18,6 +18,7 @@ from dgbot.base.machine import machine_now
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.types import Level, Mode, OrderBook
 from risk import services as risk
+from risk.domain.limits import EffectiveLimits
 from risk.models import Reservation, RiskEvent, RiskState
 from risk.services import Observation, Owner
 from tests import factories
@@ -438,6 +439,7 @@ def test_a_loss_of_ten_per_cent_trips_the_breaker_in_the_same_cycle():
         mode=w.bot.mode,
         trading_day=SLOT.date(),
         start_equity=D(1_100_000),
+        start_capital=D(1_000_000),
         updated_at=SLOT,
     )
     run(w)
@@ -688,9 +690,8 @@ def test_safe_mode_set_meanwhile_is_not_washed_away_by_an_older_reading():
     owner = Owner(account_id=w.bot.account_id, user_id=w.bot.user_id, mode=w.bot.mode)
 
     def observe(equity: str) -> None:
-        seen = Observation(
-            bot_id=None, whose="Account", equity=D(equity), limit_base=None, daily_fraction=D("0.1"), weekly_fraction=D("0.15")
-        )
+        limits = EffectiveLimits(daily_loss_fraction=D("0.1"), weekly_loss_fraction=D("0.15"))
+        seen = Observation(bot_id=None, whose="Account", equity=D(equity), limit_base=None, limits=limits)
         risk.observe(owner=owner, observations=[seen], now=SLOT, zone="Asia/Seoul")
 
     observe("1000000")
@@ -737,9 +738,8 @@ def test_the_week_counts_seven_trading_days():
             start_equity=D(equity),
             updated_at=SLOT,
         )
-    seen = Observation(
-        bot_id=None, whose="Account", equity=D(1_900_000), limit_base=None, daily_fraction=D("0.1"), weekly_fraction=D("0.9")
-    )
+    limits = EffectiveLimits(daily_loss_fraction=D("0.1"), weekly_loss_fraction=D("0.9"))
+    seen = Observation(bot_id=None, whose="Account", equity=D(1_900_000), limit_base=None, limits=limits)
 
     (state,) = risk.observe(owner=owner, observations=[seen], now=SLOT, zone="Asia/Seoul")
 

@@ -14,13 +14,13 @@ from dgbot.base.machine import machine_now
 from dgbot.core.errors import CredentialsRefused, ExchangeRejected, ExchangeUnavailable, OutcomeUnknown, RateLimited
 from dgbot.core.types import Mode, Side, VenueOrder, VenueOrderStatus
 from risk import services as risk
-from risk.models import Reservation, RiskState
+from risk.models import Reservation, RiskProfile, RiskState
 from tests import factories
 from tests.factories import CASH, PRICE, SLOT, Died, Thread, World, dies, execute, planned_entry, planned_exit, rows, successor, world
 from trading.domain.lifecycle import Actor, Status
 from trading.models import AccountBalance, Bot, Order, OrderEvent, OrderSend, Position, Trade
 from trading.models import VenueOrder as VenueOrderRow
-from trading.services import gateway, guardian, leases, orders, positions
+from trading.services import config, gateway, guardian, leases, orders, positions
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
 
@@ -319,6 +319,8 @@ def test_an_answer_without_its_fills_does_not_end_the_order():
 
 def test_a_refused_entry_fails_and_gives_its_money_back():
     w = world(cash=D(6000))
+    anything = dict.fromkeys(("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction", "leverage_limit"), 100)
+    RiskProfile.objects.update(**anything)  # otherwise our own limits see it first
     order = w.fill(planned_entry(w.bot))
 
     assert state(order) == ("failed", "released") and "lacks" in order.error_message and not Trade.objects.exists()
@@ -340,7 +342,8 @@ def test_after_a_refused_exit_the_next_one_is_another_order():
 
 
 def test_a_sale_the_book_cannot_take_is_followed_by_another():
-    w = world(cash=D(400_000_000))
+    w = world(cash=D(400_000_000), allocation=D(400_000_000))
+    config.change(key="max_trade_amount_krw", value={"amount": 100_000_000}, by=w.bot.user, reason="")
     w.fill(planned_entry(w.bot, quote_amount=D(90_000_000)))
     w.fill(planned_entry(w.bot, slot=SLOT + HOUR, quote_amount=D(90_000_000)))
     position = Position.objects.get()
@@ -589,7 +592,7 @@ def test_an_order_that_is_no_longer_what_was_planned_is_not_sent():
     w = world()
     order = planned_entry(w.bot)
     with factories.triggers_off():
-        execute("UPDATE orders SET quote_amount = 500000")
+        execute("UPDATE orders SET quote_amount = 60000")
 
     with pytest.raises(ValueError, match="does not hash"):
         w.gateway_step()

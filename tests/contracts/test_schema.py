@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from dgbot.accounts import audit
 from dgbot.core.types import Mode
-from risk.models import Reservation, RiskEvent, RiskState
+from risk.models import AccountLimits, BotLimits, Reservation, RiskEvent, RiskState, Transfer
 from risk.seeds import create_profiles
 from tests import factories
 from tests.factories import SLOT, SYMBOL, execute, rows, triggers_off
@@ -43,6 +43,24 @@ NOT_MONEY = {  # every other NUMERIC column, with its digits: a new one must be 
             "slippage_limit",
         )
     },
+    **{
+        ("risk_profiles", name): (7, 4)
+        for name in (
+            *("equity_fraction", "risk_fraction", "volatility_fraction", "buy_ratio", "sell_ratio", "drawdown_fraction"),
+            *("stop_atr_multiple", "target_atr_multiple", "trailing_atr_multiple"),
+            *("first_gain_fraction", "first_share", "second_gain_fraction", "liquidation_gap_fraction"),
+            *("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction", "leverage_limit"),
+        )
+    },
+    **{
+        (table, name): (7, 4)
+        for table in ("account_limits", "bot_limits")
+        for name in (
+            *("stop_fraction", "daily_loss_fraction", "weekly_loss_fraction", "drawdown_fraction", "position_fraction"),
+            *("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction", "leverage_limit"),
+            *("slippage_limit", "rsi_buy_limit"),
+        )
+    },
 }
 MAY_BE_NEGATIVE = {
     ("positions", "fees"),
@@ -52,10 +70,19 @@ MAY_BE_NEGATIVE = {
     ("risk_states", "equity"),
     ("risk_states", "daily_pnl"),
     ("risk_states", "weekly_pnl"),
+    ("risk_states", "capital"),
+    ("risk_states", "start_capital"),
+    ("risk_states", "peak_profit"),
+    ("risk_states", "released_profit"),
+    ("transfers", "amount"),
     ("portfolio_snapshots", "total_value_krw"),
     ("portfolio_snapshots", "total_value_usd"),
 }
 NEVER_ZERO = {
+    ("transfers", "amount"),
+    ("risk_profiles", "leverage_limit"),
+    ("account_limits", "position_fraction"),
+    ("bot_limits", "drawdown_fraction"),
     ("orders", "amount"),
     ("orders", "quote_amount"),
     ("orders", "price"),
@@ -209,8 +236,21 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         ).pk,
         "risk_profiles": rows("SELECT min(id) FROM risk_profiles")[0][0],
         "risk_states": RiskState.objects.create(
-            bot=bot, **owner, trading_day=SLOT.date(), start_equity=1, equity=1, daily_pnl=1, weekly_pnl=1, updated_at=SLOT
+            bot=bot,
+            **owner,
+            trading_day=SLOT.date(),
+            start_equity=1,
+            equity=1,
+            daily_pnl=1,
+            weekly_pnl=1,
+            updated_at=SLOT,
+            peak_profit=1,
+            released_profit=1,
+            released_day=SLOT.date(),
         ).pk,
+        "account_limits": AccountLimits.objects.create(account=bot.account, stop_fraction=1).pk,
+        "bot_limits": BotLimits.objects.create(bot=bot, stop_fraction=1).pk,
+        "transfers": Transfer.objects.create(account=bot.account, user=bot.user, amount=1, reference="t", at=SLOT).pk,
         "simulated_markets": factories.simulated_market().pk,
         "venue_accounts": VenueAccount.objects.using("default").create(account_key=key, asset="KRW", free=1).pk,
         "venue_orders": VenueOrder.objects.using("default")
@@ -244,7 +284,7 @@ def accepted(value: str, *, columns: set[tuple[str, str]]) -> set[tuple[str, str
     assert not without, f"give these tables a row in one_of_everything: {without}"
     let_in = set()
     for table, column in sorted(columns):
-        key = "order_pk" if table == "reservations" else "id"
+        key = {"reservations": "order_pk", "account_limits": "account_id", "bot_limits": "bot_id"}.get(table, "id")
         try:
             with transaction.atomic(), triggers_off():
                 execute(f"UPDATE {table} SET {column} = %s::numeric WHERE {key} = %s", value, made[table])
@@ -288,6 +328,7 @@ def test_what_is_legal_is_let_in():
         ("trades", "amount"),
         ("trades", "total"),
         ("positions", "amount"),
+        ("risk_profiles", "first_gain_fraction"),
     }
 
     assert accepted("1", columns=set(numeric_columns())) >= set(numeric_columns()) - unsized

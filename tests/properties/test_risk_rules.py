@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dgbot.core.money import EXACT
-from risk.domain.assess import EffectiveLimits, RiskUse, blocks
-from risk.domain.breakers import LossLimits, tripped
+from risk.domain.assess import RiskUse, blocks
 from risk.domain.days import trading_day, week_start
 from risk.domain.exits import ExitReason, exit_due, protect_long
+from risk.domain.limits import EffectiveLimits
 from risk.domain.reasons import Reason
 from risk.domain.sizing import Size, sellable, size_within
 
@@ -158,32 +158,6 @@ def test_an_exit_is_due_at_its_price_and_the_stop_is_looked_at_first(price: Deci
         assert found is None
 
 
-# --- Breakers ---
-
-
-@given(base=st.integers(1, 10**12), pnl=st.integers(-(10**12), 10**12), fraction=fractions)
-def test_a_breaker_trips_exactly_at_its_limit(base: int, pnl: int, fraction: Decimal):
-    limits = LossLimits(base=D(base), daily_fraction=fraction, weekly_fraction=D(1))
-
-    found = tripped(daily_pnl=D(pnl), weekly_pnl=D(0), limits=limits, whose="Bot")
-
-    assert (found is not None) == (-pnl * 10_000 >= base * int(fraction * 10_000))
-    assert found is None or found.code == "daily_loss"
-
-
-def test_breakers_act_to_the_won():
-    limits = LossLimits(base=D(1_000_000), daily_fraction=D("0.10"), weekly_fraction=D("0.15"))
-
-    def code(daily: str, weekly: str) -> str | None:
-        reason = tripped(daily_pnl=D(daily), weekly_pnl=D(weekly), limits=limits, whose="Bot")
-        return reason.code if reason else None
-
-    assert code("-99999", "-149999") is None
-    assert code("-100000", "0") == "daily_loss"
-    assert code("-99999", "-150000") == "weekly_loss"
-    assert code("-100000", "-150000") == "daily_loss"
-
-
 # --- Blocks ---
 
 FREE = EffectiveLimits(spacing=4 * HOUR, entries_per_day=5)
@@ -232,6 +206,10 @@ def test_the_fifth_entry_is_the_last_of_a_day(entries: int, codes: list[str]):
     use = RiskUse(entries_today=entries, last_entry_at=None, kill_level=0)
 
     assert [reason.code for reason in blocks(limits=FREE, use=use, now=NOW)] == codes
+
+
+def test_without_a_count_no_entry_is_one_too_many():
+    assert blocks(limits=EffectiveLimits(), use=RiskUse(entries_today=99, last_entry_at=NOW, kill_level=0), now=NOW) == ()
 
 
 def test_nothing_blocks_nothing():

@@ -26,6 +26,7 @@ from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
 from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
+from trading.admin.limit_bars import limit_bars
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
 from trading.selectors import effective
 from trading.services import config
@@ -58,7 +59,7 @@ class BotAdmin(HouseAdmin):
     actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
     actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot")
     autocomplete_fields = ("account",)
-    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now")
+    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
         """With each bot's newest cycle, in the same query."""
@@ -72,11 +73,15 @@ class BotAdmin(HouseAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """In the order of thought: what it is, when it runs, with how much, who decides."""
         told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
+        held = ("rules_now", "limits_used") if obj else ()
         return (
             (None, {"fields": ("name", "account", "symbol", *told)}),
             (_("Strategy"), {"fields": ("strategy", "interval", "schedule", "anchor_at")}),
             (_("Parameters"), self._parameters(request, obj)),
-            (_("Money and limits"), {"fields": ("allocation", "trade_amount", "risk_profile", *(("rules_now",) if obj else ()))}),
+            (
+                _("Money and limits"),
+                {"fields": ("allocation", "trade_amount", "risk_profile", *held)},
+            ),
             (_("Analyst"), {"fields": ("analyst", "analyst_mode")}),
             (_("Display"), {"fields": ("is_hidden",)}),
         )
@@ -159,6 +164,11 @@ class BotAdmin(HouseAdmin):
                 ),
             ),
         )
+
+    @admin.display(description=_("limits and how much is used"))
+    def limits_used(self, bot: Bot) -> SafeString | str:
+        """A bar for each."""
+        return limit_bars(bot)
 
     @admin.display(description=_("see"))
     def links(self, bot: Bot) -> SafeString:

@@ -26,9 +26,10 @@ from trading.domain.stages import STAGES, Action, Collected, Outcome, StageName
 from trading.exchanges.venue import Venue
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, CycleStatus, Decision, Order, Position, StageResult
 from trading.models.cycles import CycleTrigger
+from trading.selectors.limits import OWNERS_OF_LIMITS, profile_of
 from trading.services import bots, config, leases
 from trading.services.stages import analysis, data_collection, execution, risk_check
-from trading.services.stages.context import Context, profile_of
+from trading.services.stages.context import Context
 from trading.signals import cycle_finished, decision_made
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def look(*, bot_id: int, venue: Venue, held_epoch: int) -> Outcome | None:
     with transaction.atomic():
         if not leases.is_current(name=lease_name(bot_id), epoch=held_epoch):
             return None
-        bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
+        bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_id)
         if not bot.is_running:
             return None
         settings = config.current()
@@ -164,7 +165,7 @@ def fail(*, cycle_pk: int, runner_epoch: int, why: str) -> None:
 
 
 def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: int) -> Context | None:
-    bot = Bot.objects.select_related("account", "risk_profile").get(pk=bot_id)
+    bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_id)
     if trigger == CycleTrigger.SCHEDULE and not _may_begin(bot) and not Cycle.objects.filter(bot=bot, slot=slot).exists():
         return None  # stopped since, or its position is not known yet: no cycle begins, but one that has begun is brought to its end
     settings = config.current()

@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.db.models.functions import Now
 
+from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder, machine_now
 from dgbot.core.errors import BadInput, DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
 from dgbot.core.types import Mode, Purpose, Side, VenueOrder, VenueOrderStatus
@@ -25,7 +26,8 @@ from risk.models import KillLevel, Reservation, ReservationStatus
 from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
-from trading.services import config, leases, orders, positions, switches
+from trading.selectors.limits import OWNERS_OF_LIMITS
+from trading.services import config, entry_limits, leases, orders, positions, switches
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
         risk.hold_kill_switch()
         order = (
             Order.objects.select_for_update(of=("self",), skip_locked=True)
-            .select_related("bot", "account", "position")
+            .select_related("account", "position", "bot", *(f"bot__{name}" for name in OWNERS_OF_LIMITS))
             .filter(pk=order_pk, status=Status.PLANNED)
             .first()
         )
@@ -206,7 +208,8 @@ def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> No
         evidence = {"exchange_order_id": answer.exchange_order_id, "fills": [fill.exchange_trade_id for fill in answer.fills]}
         orders.move(order, after, actor=actor, now=now, evidence=evidence, **changes)
     if order.purpose == Purpose.ENTRY and filled > 0:
-        risk.convert(order_pk=order.pk)
+        if after in CLOSED:  # until then the rest of it may still fill, and what is reserved for the rest stays at stake
+            risk.convert(order_pk=order.pk)
     elif after in ENDED_UNFILLED:
         _give_back(order)
     if order.purpose != Purpose.ENTRY and after in CLOSED and order.position_id is not None:
@@ -215,17 +218,20 @@ def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> No
 
 def record_balances(*, account_id: int, venue: Venue, tenure: Tenure) -> None:
     """Write what the exchange says the account holds, with the time it was known. A failed read changes nothing."""
+    started = time.monotonic()
     try:
         balances = venue.exchange.balances()
     except ExchangeError as error:
         log.warning("account=%s balances unknown: %s", account_id, error)
         return
     now = venue.clock.now()
-    told = [
-        AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=Now())
-        for item in balances
-    ]
     with transaction.atomic():
+        # Machine time of the question, not of the answer: a fill booked since may be missing from what we were told.
+        asked_at = ClockTimestamp() - timedelta(seconds=time.monotonic() - started)
+        told = [
+            AccountBalance(account_id=account_id, asset=item.asset, free=item.free, locked=item.locked, known_at=now, recorded_at=asked_at)
+            for item in balances
+        ]
         if leases.is_current(name=tenure.name, epoch=tenure.epoch):
             AccountBalance.objects.bulk_create(
                 told,
@@ -366,7 +372,7 @@ def _entry_denial(order: Order) -> str:
         return "another order of its bot may be at the exchange without our knowing"
     if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
         return "nothing is reserved for it"
-    return ""
+    return entry_limits.refusal(order)
 
 
 def _refused_by_settings(order: Order) -> str:

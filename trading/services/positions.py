@@ -97,6 +97,9 @@ def _fold(position: Position, *, order: Order, fills: Sequence[VenueFill], rules
         _freeze_exits(position, rules=rules)
     if position.amount == 0:
         position.closed_at, position.exit_reason = fills[-1].executed_at, order.exit_reason
+        profit = position.realised_profit
+        assert profit is not None  # it has just been closed
+        risk.record_close(account_id=position.account_id, bot_id=position.bot_id, profit=profit)
     position.save()
 
 

@@ -67,7 +67,10 @@ def _propose(context: Context, collected: Collected) -> Proposal:
 def _judge(context: Context, proposal: Proposal) -> Verdict:
     if proposal.decision is not DecisionKind.BUY:
         return Verdict(is_valid=True, reasons=(), seen={})
-    return judge_buy(rsi=proposal.indicators.get("rsi14"), thresholds=Thresholds(rsi_buy_limit=context.profile.rsi_buy_limit))
+    return judge_buy(
+        rsi=proposal.indicators.get("rsi14"),
+        thresholds=Thresholds(rsi_buy_limit=context.limits.rsi_buy_limit or context.profile.rsi_buy_limit),
+    )
 
 
 def _store(context: Context, collected: Collected, *, proposal: Proposal, verdict: Verdict) -> Decision:

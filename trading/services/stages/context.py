@@ -6,10 +6,12 @@ from decimal import Decimal
 from functools import cached_property
 
 from dgbot.core.types import TradingRules
+from risk.domain.limits import EffectiveLimits
 from risk.models import RiskProfile
-from trading.domain.config import RISK_LEVELS, Settings
+from trading.domain.config import Settings
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Bot, Cycle, Position
+from trading.selectors import limits
 
 
 @dataclass
@@ -32,6 +34,11 @@ class Context:
         return self.venue.exchange.trading_rules(self.bot.symbol, at=self.now)
 
     @cached_property
+    def limits(self) -> EffectiveLimits:
+        """What this bot is held to: the account's hard limits over its own over its profile's."""
+        return limits.effective(self.bot, profile=self.profile)
+
+    @cached_property
     def balances(self) -> dict[str, AccountBalance]:
         """What the gateway wrote about the account, by asset; empty until it has."""
         return {balance.asset: balance for balance in AccountBalance.objects.filter(account_id=self.bot.account_id)}
@@ -40,14 +47,3 @@ class Context:
     def allocation(self) -> Decimal | None:
         """Quote currency this bot's limits refer to; None until the gateway has seen the account's cash."""
         return self.bot.allocation
-
-
-def profile_of(bot: Bot, *, settings: Settings) -> RiskProfile:
-    """The bot's own profile, or the one `risk_level` names. Raises LookupError when that is missing."""
-    if bot.risk_profile is not None:
-        return bot.risk_profile
-    name = RISK_LEVELS[settings.risk_level]
-    profile = RiskProfile.objects.filter(user=None, name=name).first()
-    if profile is None:
-        raise LookupError(f"the risk profile {name!r} is missing; run `manage.py prepare`")
-    return profile

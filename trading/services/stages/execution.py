@@ -3,18 +3,17 @@
 from decimal import Decimal
 
 from dgbot.core.types import OrderBook, Side
-from risk import selectors as risk_selectors
+from risk import services as risk
 from risk.domain.reasons import Reason
-from risk.domain.sizing import Size, size_within, trapped
+from risk.domain.sizing import trapped
 from trading.domain import liquidity
-from trading.domain.config import cap_in
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order
 from trading.services import orders
 from trading.services.stages.context import Context
+from trading.services.stages.entry_size import size_entry
 
 NOTHING_TO_DO = Outcome(Action.SKIP, (Reason("nothing_to_do", "Nothing to do."),))
-QUOTE_GRAIN = {"KRW": Decimal(1), "USDT": Decimal("0.01")}  # orders in quote currency are whole won, or whole cents
 
 
 def execute(context: Context, *, decision: Decision | None, exit_reason: str, collected: Collected | None) -> tuple[Order | None, Outcome]:
@@ -42,50 +41,30 @@ def _exit(context: Context, *, reason: str) -> tuple[Order, Outcome]:
 
 
 def _enter(context: Context, *, decision: Decision, collected: Collected) -> tuple[Order | None, Outcome]:
-    size = _size(context, collected)
-    if not size.quote_amount or collected.book is None:
-        return None, Outcome(Action.STOP, size.reasons or collected.unknown)
+    if collected.book is None:
+        return None, Outcome(Action.STOP, collected.unknown)
+    risk.hold_account(context.bot.account_id)  # what is at stake is read, and the order planned, before another bot reads it
+    entry = size_entry(context, collected=collected, book=collected.book, proposed=decision.proposal["plan"])
+    size = entry.size
+    if not size.quote_amount:
+        return None, Outcome(Action.STOP, size.reasons)
     refusals, data = _liquidity(context, book=collected.book, quote_amount=size.quote_amount)
     refusals += _unsellable(context, book=collected.book, quote_amount=size.quote_amount)
     if refusals:
         return None, Outcome(Action.STOP, refusals, data)
     fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
-    profile = context.profile
     order = orders.plan_entry(
         bot=context.bot,
         cycle=context.cycle,
         quote_amount=size.quote_amount,
         notional=size.quote_amount * (1 + fee_rate),
-        plan={**decision.proposal["plan"], "stop_fraction": str(profile.stop_fraction), "target_fraction": str(profile.target_fraction)},
+        plan=entry.plan,
         now=context.now,
         valid_until=None,
         lease_epoch=context.lease_epoch,
     )
     reason = Reason("entry_planned", f"Order {order.pk} buys {context.bot.symbol} for {size.quote_amount:f} {context.rules.quote}.")
     return order, Outcome(Action.CONTINUE, (reason,), {**data, "order": order.pk})
-
-
-def _size(context: Context, collected: Collected) -> Size:
-    bot, rules = context.bot, context.rules
-    rates = context.venue.rates
-    rate = None if rates is None else rates.krw_per(rules.quote)
-    cap = cap_in(rules.quote, cap_krw=context.settings.max_trade_amount_krw, krw_per_unit=rate)
-    if context.allocation is None or cap is None or rules.quote not in QUOTE_GRAIN:
-        why = "the allocation is unknown" if context.allocation is None else f"the rate from {rules.quote} to KRW is unknown"
-        return Size(Decimal(0), (Reason("size_unknown", f"No order: {why}, so its size cannot be capped."),))
-    free = collected.balances.get(rules.quote, Decimal(0)) - risk_selectors.held(account_id=bot.account_id)
-    return size_within(
-        wanted=bot.trade_amount,
-        caps={
-            "setting max_trade_amount_krw": cap,
-            "allocation": context.allocation,
-            f"largest position of the profile {context.profile.name}": context.allocation * context.profile.position_fraction,
-        },
-        free_cash=free,
-        fee_rate=context.venue.exchange.fees(bot.symbol).taker_rate,
-        minimum_total=rules.minimum_total,
-        step=QUOTE_GRAIN[rules.quote],
-    )
 
 
 def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
@@ -97,7 +76,7 @@ def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> t
         "required_levels": found.required_levels,
         "warning": found.warning,
     }
-    limit = context.profile.slippage_limit * 100
+    limit = (context.profile.slippage_limit if context.limits.slippage_limit is None else context.limits.slippage_limit) * 100
     if found.expected_slippage_pct is None:
         return (
             Reason("no_liquidity", f"The book of {book.symbol} cannot take {quote_amount:f}.", remedy="Lower the amount or wait."),
@@ -117,7 +96,7 @@ def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> t
 
 
 def _unsellable(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[Reason, ...]:
-    """An entry that could not be sold at its stop would trap its money."""
+    """An entry that could not be sold at its stop would trap its money. Judged at the widest stop there may be: the profile's."""
     price, rules = book.asks[0].price, context.rules
     stop = price * (1 - context.profile.stop_fraction)
     return trapped(quote_amount=quote_amount, entry=price, stop=stop, lot_step=rules.lot_step, minimum_total=rules.minimum_total)

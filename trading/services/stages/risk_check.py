@@ -6,21 +6,20 @@ With an open position only the freeze level of the kill switch ends the cycle; e
 from decimal import Decimal
 
 from django.conf import settings as django_settings
-from django.db import connection
 
 from dgbot.core.errors import ExchangeUnavailable
 from risk import selectors as risk_selectors
 from risk import services as risk
-from risk.domain.assess import EffectiveLimits, RiskUse, blocks
+from risk.domain.assess import RiskUse, blocks
 from risk.domain.exits import exit_due
 from risk.domain.reasons import Reason
 from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
+from trading.selectors.limits import of_account
 from trading.services import switches
 from trading.services.stages.context import Context
-
-EARNED = "SELECT coalesce(sum(sold_total - bought_total - fees), 0) FROM positions WHERE bot_id = %s"
+from trading.services.stages.equity import account_equity, bot_equity
 
 
 def check(context: Context) -> Outcome:
@@ -51,7 +50,7 @@ def check(context: Context) -> Outcome:
         )
     if context.position is not None:
         return _with_position(context, position=context.position, price=price, data=data)
-    reasons = blocks(limits=_limits(context), use=_use(context, bot_state, account_state, level=level, price=price), now=context.now)
+    reasons = blocks(limits=context.limits, use=_use(context, bot_state, account_state, level=level, price=price), now=context.now)
     return Outcome(Action.STOP if reasons else Action.CONTINUE, reasons, data)
 
 
@@ -69,57 +68,29 @@ def _with_position(context: Context, *, position: Position, price: Decimal | Non
 
 
 def _observe(context: Context, *, price: Decimal | None) -> list[RiskState]:
-    bot, profile = context.bot, context.profile
-    fractions = {"daily_fraction": profile.daily_loss_fraction, "weekly_fraction": profile.weekly_loss_fraction}
+    bot = context.bot
     return risk.observe(
         owner=risk.Owner(account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode),
         observations=[
             risk.Observation(
-                bot_id=bot.pk, whose=f"Bot {bot.name}", equity=_bot_equity(context, price=price), limit_base=bot.allocation, **fractions
+                bot_id=bot.pk,
+                whose=f"Bot {bot.name}",
+                equity=bot_equity(context, price=price),
+                capital=bot.allocation,
+                limit_base=bot.allocation,
+                limits=context.limits,
             ),
             risk.Observation(
-                bot_id=None, whose=f"Account {bot.account.name}", equity=_account_equity(context, price=price), limit_base=None, **fractions
+                bot_id=None,
+                whose=f"Account {bot.account.name}",
+                equity=account_equity(context, price=price),
+                limit_base=None,
+                limits=of_account(bot, profile=context.profile),
             ),
         ],
         now=context.now,
         zone=django_settings.RISK_TIMEZONE,
     )
-
-
-def _bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
-    """Allocation plus all the bot has earned and lost, the open position at the last price."""
-    if context.allocation is None:
-        return None
-    with connection.cursor() as cursor:
-        cursor.execute(EARNED, [context.bot.pk])
-        (earned,) = cursor.fetchone()
-    held = context.position.amount if context.position else Decimal(0)
-    if held and price is None:
-        return None
-    return context.allocation + earned + held * (price or Decimal(0))
-
-
-def _account_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
-    """All balances in quote currency; None when one of them cannot be valued."""
-    total: Decimal | None = None
-    for balance in context.balances.values():
-        amount = balance.free + balance.locked
-        value = amount if balance.asset == context.rules.quote else _value(context, asset=balance.asset, amount=amount, price=price)
-        if value is None:
-            return None
-        total = value + (total or Decimal(0))
-    return total
-
-
-def _value(context: Context, *, asset: str, amount: Decimal, price: Decimal | None) -> Decimal | None:
-    if not amount:
-        return Decimal(0)
-    if asset == context.rules.base:
-        return None if price is None else amount * price
-    try:
-        return amount * context.venue.exchange.ticker(f"{context.rules.quote}-{asset}").price
-    except ExchangeUnavailable:
-        return None
 
 
 def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, level: int, price: Decimal | None) -> RiskUse:
@@ -140,10 +111,6 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         unproven_orders=Order.objects.unsettled().filter(bot=context.bot).count(),
         switched_off=switches.blocking(context.bot, settings=context.settings),
     )
-
-
-def _limits(context: Context) -> EffectiveLimits:
-    return EffectiveLimits(spacing=context.profile.spacing, entries_per_day=context.profile.entries_per_day)
 
 
 def _price(context: Context) -> Decimal | None:

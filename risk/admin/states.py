@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -19,69 +18,16 @@ from dgbot.base.confirm import ask
 from dgbot.base.display import money, percent
 from dgbot.core.errors import DgbotError
 from risk import services
-from risk.models import KillLevel, KillSwitch, Reservation, RiskEvent, RiskProfile, RiskState
+from risk.models import KillLevel, KillSwitch, Reservation, RiskEvent, RiskState
 from trading.models import Bot
 from trading.services.bots import market_now
-
-
-@admin.register(RiskProfile)
-class RiskProfileAdmin(HouseAdmin):
-    """Named limits. A change holds from the next decision on."""
-
-    list_display = ("name", "user", "stop", "target", "daily", "weekly", "position", "spacing", "entries_per_day")
-    list_select_related = ("user",)
-    search_fields = ("name",)
-    fieldsets = (
-        (None, {"fields": ("name", "user")}),
-        (_("Each trade"), {"fields": ("stop_fraction", "target_fraction", "position_fraction", "slippage_limit", "rsi_buy_limit")}),
-        (_("Each day"), {"fields": ("daily_loss_fraction", "weekly_loss_fraction", "spacing", "entries_per_day")}),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RiskProfile]:
-        """Everybody's profiles and one's own."""
-        rows = super().get_queryset(request)
-        if request.user.has_perm("accounts.see_all_owners"):
-            return rows
-        return rows.filter(Q(user=None) | Q(user=request.user))
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A shared profile limits others, too: it takes the right to see them."""
-        is_others = obj is not None and obj.user_id != request.user.pk
-        return super().has_change_permission(request, obj) and (not is_others or request.user.has_perm("accounts.see_all_owners"))
-
-    has_delete_permission = has_change_permission
-
-    @admin.display(description=_("stop loss"), ordering="stop_fraction")
-    def stop(self, profile: RiskProfile) -> SafeString:
-        """As a loss."""
-        return number(percent(-profile.stop_fraction))
-
-    @admin.display(description=_("take profit"), ordering="target_fraction")
-    def target(self, profile: RiskProfile) -> SafeString:
-        """As a gain."""
-        return number(percent(profile.target_fraction, with_sign=True))
-
-    @admin.display(description=_("daily loss limit"))
-    def daily(self, profile: RiskProfile) -> SafeString:
-        """As a loss."""
-        return number(percent(-profile.daily_loss_fraction))
-
-    @admin.display(description=_("weekly loss limit"))
-    def weekly(self, profile: RiskProfile) -> SafeString:
-        """As a loss."""
-        return number(percent(-profile.weekly_loss_fraction))
-
-    @admin.display(description=_("largest position"))
-    def position(self, profile: RiskProfile) -> SafeString:
-        """Of the allocation."""
-        return number(percent(profile.position_fraction))
 
 
 @admin.register(RiskState)
 class RiskStateAdmin(FactAdmin):
     """How much of the limits is used, and who is in safe mode."""
 
-    list_display = ("trading_day", "whose", "mode_shown", "safe", "day", "week", "equity_shown", "daily_trade_count", "last_trade_time")
+    list_display = ("trading_day", "whose", "mode_shown", "safe", "day", "week", "fall", "equity_shown", "daily_trade_count", "loss_streak")
     list_filter = ("safe_mode", "mode")
     list_select_related = ("bot", "account")
     ordering = ("-trading_day", "-id")
@@ -134,6 +80,13 @@ class RiskStateAdmin(FactAdmin):
     def week(self, state: RiskState) -> SafeString:
         """Signed."""
         return profit(state.weekly_pnl, state.account.quote_currency)
+
+    @admin.display(description=_("below its peak"))
+    def fall(self, state: RiskState) -> SafeString:
+        """As a loss, of the highest equity; deposits and withdrawals left out."""
+        if state.equity is None or state.peak_profit is None or state.peak_profit + state.capital <= 0:
+            return number("—")
+        return number(percent((state.equity - state.capital - state.peak_profit) / (state.peak_profit + state.capital)))
 
     @admin.display(description=_("equity"))
     def equity_shown(self, state: RiskState) -> SafeString:

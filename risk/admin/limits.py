@@ -1,0 +1,290 @@
+"""Faces of limits: profiles, hard limits of accounts, own limits of bots, and every change of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from dgbot.base.admin import FactAdmin, HouseAdmin
+from dgbot.base.badges import number, profit, state_badge
+from dgbot.base.display import percent
+from dgbot.core.errors import DgbotError
+from risk import services
+from risk.domain.limits import NAMES
+from risk.models import AccountLimits, BotLimits, LimitChange, LimitSubject, RiskProfile, SymbolGroup, Transfer
+from trading.selectors import limits as limit_selectors
+from trading.services.config import current
+
+
+class LimitsForm(forms.ModelForm):
+    """Limits with the reason of their change; what the service refuses is shown at the reason."""
+
+    change_reason = forms.CharField(
+        label=_("reason of this change"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("Needed when anything allows more than before; on live bots together with your second factor."),
+    )
+    judge: Callable[[Any, Mapping[str, Any]], None]
+
+    def _post_clean(self) -> None:
+        """The service judges the finished row, before anything is saved."""
+        super()._post_clean()  # type: ignore[misc]  # django-stubs does not know it
+        if self.errors:
+            return
+        try:
+            self.judge(self.instance, self.cleaned_data)
+        except DgbotError as error:
+            self.add_error("change_reason", str(error))
+
+
+def second_factor_of(request: HttpRequest) -> bool:
+    """Whether this session has proven its second factor; without one nobody has."""
+    check = getattr(request.user, "is_verified", None)
+    return bool(check()) if callable(check) else False
+
+
+class LimitsAdmin(HouseAdmin):
+    """Saves through the service, which keeps who, when, why and diff, and refuses what must not be."""
+
+    form = LimitsForm
+    subject: LimitSubject
+    readonly_fields = ("history",)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """A form whose refusals are the service's."""
+
+        def judge(_form: Any, row: Any, cleaned: Mapping[str, Any]) -> None:
+            services.check_limits(row, **self.circumstances(request, row, cleaned))
+
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"judge": judge})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only look gives no reason."""
+        sets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return sets
+        return [(title, {**told, "fields": [name for name in told["fields"] if name != "change_reason"]}) for title, told in sets]
+
+    def circumstances(self, request: HttpRequest, row: Any, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        """What the service judges a change by."""
+        return {
+            "reason": cleaned.get("change_reason", ""),
+            "governs_live": limit_selectors.governs_live(row),
+            "second_factor": lambda: second_factor_of(request),
+            "baseline": self.baseline(row),
+        }
+
+    def baseline(self, row: Any) -> Mapping[str, Any] | None:
+        """What an empty limit stands for; nothing for most."""
+        return None
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Through the service."""
+        services.change_limits(obj, by=request.user, **self.circumstances(request, obj, form.cleaned_data))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Limits are emptied with a reason, so that the record stays."""
+        return False
+
+    @admin.display(description=_("last changes"))
+    def history(self, row: Any) -> SafeString | str:
+        """Who changed what, when and why; the newest ten."""
+        if row.pk is None:
+            return "—"
+        changes = LimitChange.objects.filter(subject=self.subject.value, subject_pk=row.pk).select_related("changed_by").order_by("-pk")
+        return format_html_join("", "<div>{} UTC · {} · {} · {}</div>", (_told(change) for change in changes[:10])) or "—"
+
+
+def _told(change: LimitChange) -> tuple[Any, ...]:
+    return (f"{change.changed_at:%Y-%m-%d %H:%M}", change.changed_by or "—", _diff(change), change.reason or _("no reason needed"))
+
+
+def _diff(change: LimitChange) -> str:
+    before = change.before
+    if before is None:
+        return str(_("made"))
+    changed = [name for name in change.after if change.after[name] != before.get(name)]
+    return ", ".join(f"{name} {before.get(name) or '—'} → {change.after[name] or '—'}" for name in changed)
+
+
+@admin.register(RiskProfile)
+class RiskProfileAdmin(LimitsAdmin):
+    """Named limits. A change holds from the next decision on."""
+
+    subject = LimitSubject.PROFILE
+    list_display = ("name", "user", "sizing_mode", "stop", "target", "daily", "weekly", "position", "spacing", "entries_per_day")
+    list_select_related = ("user",)
+    search_fields = ("name",)
+    fieldsets = (
+        (None, {"fields": ("name", "user", "change_reason")}),
+        (
+            _("Size of an entry"),
+            {"fields": ("sizing_mode", "equity_fraction", "risk_fraction", "volatility_fraction", "buy_ratio", "position_fraction")},
+        ),
+        (
+            _("Leaving a position"),
+            {
+                "fields": (
+                    ("stop_fraction", "target_fraction"),
+                    ("stop_atr_multiple", "target_atr_multiple", "trailing_atr_multiple"),
+                    ("takes_partial_profit", "first_gain_fraction", "first_share", "second_gain_fraction"),
+                    "sell_ratio",
+                )
+            },
+        ),
+        (_("Losses"), {"fields": ("daily_loss_fraction", "weekly_loss_fraction", "drawdown_fraction", "loss_streak")}),
+        (
+            _("At stake at once"),
+            {
+                "fields": (
+                    ("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction"),
+                    ("leverage_limit", "liquidation_gap_fraction"),
+                )
+            },
+        ),
+        (_("Each entry"), {"fields": ("spacing", "entries_per_day", "slippage_limit", "rsi_buy_limit")}),
+        (_("History"), {"fields": ("history",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RiskProfile]:
+        """Everybody's profiles and one's own."""
+        rows = super().get_queryset(request)
+        if request.user.has_perm("accounts.see_all_owners"):
+            return rows
+        return rows.filter(Q(user=None) | Q(user=request.user))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A shared profile limits others, too: it takes the right to see them."""
+        is_others = obj is not None and obj.user_id != request.user.pk
+        return super().has_change_permission(request, obj) and (not is_others or request.user.has_perm("accounts.see_all_owners"))
+
+    @admin.display(description=_("stop loss"), ordering="stop_fraction")
+    def stop(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.stop_fraction))
+
+    @admin.display(description=_("take profit"), ordering="target_fraction")
+    def target(self, profile: RiskProfile) -> SafeString:
+        """As a gain."""
+        return number(percent(profile.target_fraction, with_sign=True))
+
+    @admin.display(description=_("daily loss limit"))
+    def daily(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.daily_loss_fraction))
+
+    @admin.display(description=_("weekly loss limit"))
+    def weekly(self, profile: RiskProfile) -> SafeString:
+        """As a loss."""
+        return number(percent(-profile.weekly_loss_fraction))
+
+    @admin.display(description=_("largest position"))
+    def position(self, profile: RiskProfile) -> SafeString:
+        """Of the allocation."""
+        return number(percent(profile.position_fraction))
+
+
+@admin.register(AccountLimits)
+class AccountLimitsAdmin(LimitsAdmin):
+    """Hard limits: no bot of the account may have looser ones."""
+
+    subject = LimitSubject.ACCOUNT
+    owner_path = "account__user"
+    list_display = ("account", "__str__")
+    list_select_related = ("account",)
+    fields = ("account", "change_reason", *NAMES, "history")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Whose limits they are never changes."""
+        return ("account", "history") if obj else ("history",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only accounts the user may see."""
+        kwargs["queryset"] = db_field.related_model.objects.for_user(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+@admin.register(BotLimits)
+class BotLimitsAdmin(LimitsAdmin):
+    """A bot's own numbers instead of its profile's, within the hard limits of its account."""
+
+    subject = LimitSubject.BOT
+    owner_path = "bot__user"
+    list_display = ("bot", "__str__")
+    list_select_related = ("bot",)
+    fields = ("bot", "change_reason", *NAMES, "history")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Whose limits they are never changes."""
+        return ("bot", "history") if obj else ("history",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only bots the user may see."""
+        kwargs["queryset"] = db_field.related_model.objects.for_user(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def baseline(self, row: BotLimits) -> Mapping[str, Any]:
+        """An empty limit stands for the profile's."""
+        profile = limit_selectors.profile_of(row.bot, settings=current())
+        return {name: getattr(profile, name) for name in NAMES}
+
+
+@admin.register(LimitChange)
+class LimitChangeAdmin(FactAdmin):
+    """Every change of limits."""
+
+    list_display = ("changed_at", "subject", "name", "changed_by", "what", "direction", "reason")
+    list_filter = ("subject",)
+    list_select_related = ("changed_by",)
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LimitChange]:
+        """One's own, unless one may see everybody's."""
+        changes = super().get_queryset(request)
+        return changes if request.user.has_perm("accounts.see_all_owners") else changes.filter(changed_by=request.user)
+
+    @admin.display(description=_("what"))
+    def what(self, change: LimitChange) -> str:
+        """From what to what."""
+        return _diff(change)
+
+    @admin.display(description=_("direction"))
+    def direction(self, change: LimitChange) -> SafeString:
+        """Whether anything allows more."""
+        return state_badge("warn", _("loosened")) if change.loosened else state_badge("good", _("tightened"))
+
+
+@admin.register(SymbolGroup)
+class SymbolGroupAdmin(HouseAdmin):
+    """Symbols that move together."""
+
+    list_display = ("name", "members")
+    search_fields = ("name",)
+
+    @admin.display(description=_("symbols"))
+    def members(self, group: SymbolGroup) -> str:
+        """In one line."""
+        return ", ".join(group.symbols)
+
+
+@admin.register(Transfer)
+class TransferAdmin(FactAdmin):
+    """Money paid in and taken out: no profit and no loss."""
+
+    list_display = ("at", "account", "moved", "reference", "note")
+    list_select_related = ("account",)
+    ordering = ("-at", "-id")
+
+    @admin.display(description=_("amount"))
+    def moved(self, transfer: Transfer) -> SafeString:
+        """Signed."""
+        return format_html("{}", profit(transfer.amount, transfer.account.quote_currency))

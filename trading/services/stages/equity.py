@@ -1,0 +1,46 @@
+"""What a bot and its account are worth right now, quote currency; None when it cannot be told."""
+
+from decimal import Decimal
+
+from django.db import connection
+
+from dgbot.core.errors import ExchangeUnavailable
+from trading.services.stages.context import Context
+
+EARNED = "SELECT coalesce(sum(sold_total - bought_total - fees), 0) FROM positions WHERE bot_id = %s"
+
+
+def bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
+    """Allocation plus all the bot has earned and lost, the open position at the last price."""
+    if context.allocation is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(EARNED, [context.bot.pk])
+        (earned,) = cursor.fetchone()
+    held = context.position.amount if context.position else Decimal(0)
+    if held and price is None:
+        return None
+    return context.allocation + earned + held * (price or Decimal(0))
+
+
+def account_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
+    """All balances in quote currency; None when one of them cannot be valued."""
+    total: Decimal | None = None
+    for balance in context.balances.values():
+        amount = balance.free + balance.locked
+        value = amount if balance.asset == context.rules.quote else _value(context, asset=balance.asset, amount=amount, price=price)
+        if value is None:
+            return None
+        total = value + (total or Decimal(0))
+    return total
+
+
+def _value(context: Context, *, asset: str, amount: Decimal, price: Decimal | None) -> Decimal | None:
+    if not amount:
+        return Decimal(0)
+    if asset == context.rules.base:
+        return None if price is None else amount * price
+    try:
+        return amount * context.venue.exchange.ticker(f"{context.rules.quote}-{asset}").price
+    except ExchangeUnavailable:
+        return None
