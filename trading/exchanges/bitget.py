@@ -48,7 +48,7 @@ from dgbot.core.types import (
 )
 from trading.exchanges import bitget_errors as errors
 from trading.exchanges import bitget_parse as parse
-from trading.exchanges.bitget_client import BitgetClient, Endpoint, NotFound
+from trading.exchanges.bitget_client import BitgetClient, Endpoint, NoSuchMarket, NotFound
 from trading.exchanges.bounded_http import BoundedHttp
 from trading.exchanges.budget import BITGET_LIMITS, Budget, LocalBudget
 from trading.exchanges.keys import ApiKey
@@ -80,7 +80,8 @@ KEPT_FOR = timedelta(days=90)  # orders and fills older than this are not told
 TRADE_PAGE = 1000
 RULES_GOOD_FOR_S = 60.0
 KNOWN_CLIENT_IDS = 20_000
-STOP_VISIBLE_AFTER_S = (0.0, 0.2, 0.6, 1.2)
+STOP_VISIBLE_AFTER_S = (0.0, 0.2, 0.6, 1.2)  # pauses between looks for a new stop
+ENTRY_WITHIN_S, EXIT_WITHIN_S = 0.8, 3.0  # from the call to the first byte; later the permit to send has run out
 MARGIN_CODE = "margin_not_confirmed"
 
 CAPABILITIES = Capabilities(
@@ -151,6 +152,7 @@ class BitgetExchange:
 
     client: BitgetClient
     capabilities: Capabilities = CAPABILITIES
+    stop_looks_after_s: tuple[float, ...] = STOP_VISIBLE_AFTER_S
     _rules: dict[str, tuple[TradingRules, float]] = field(default_factory=dict, repr=False)
     _client_ids: OrderedDict[str, str | None] = field(default_factory=OrderedDict, repr=False)
 
@@ -171,7 +173,10 @@ class BitgetExchange:
         if rules is not None and time.monotonic() < good_until:
             return rules
         raw = _raw(symbol)
-        data = self.client.read(CONTRACTS, productType=PRODUCT, symbol=raw).data
+        try:
+            data = self.client.read(CONTRACTS, productType=PRODUCT, symbol=raw).data
+        except NoSuchMarket as error:
+            raise BadInput(f"Bitget has no contract {symbol}: {error}.") from error
         with _understood("contracts"):
             row = next((row for row in parse.rows(data) if row.get("symbol") == raw), None)
             if row is None:
@@ -235,8 +240,8 @@ class BitgetExchange:
             return parse.moment(milliseconds)
 
     def server_now(self) -> datetime:
-        """The exchange's time as last measured, without asking."""
-        return datetime.fromtimestamp(self.client.now_ms() / 1000, tz=UTC)
+        """The exchange's time as last measured; asked again after ten minutes. Raises ExchangeUnavailable."""
+        return datetime.fromtimestamp(self.client.measured_now_ms() / 1000, tz=UTC)
 
     # --- The account ---
     def key_rights(self) -> KeyRights:
@@ -300,7 +305,8 @@ class BitgetExchange:
         """See Exchange. An answer without an order id is an acceptance all the same; the id is then asked by client id."""
         body = _place_body(request)
         what = f"order {request.client_id}"
-        answer = self.client.write(PLACE, what, body)
+        within_s = EXIT_WITHIN_S if request.reduce_only else ENTRY_WITHIN_S
+        answer = self.client.write(PLACE, what, body, within_s=within_s)
         with _understood(what, error=OutcomeUnknown):
             told = answer.data if isinstance(answer.data, dict) else {}
             if told.get("clientOid") != request.client_id:
@@ -349,8 +355,6 @@ class BitgetExchange:
         try:
             row = self.client.read(DETAIL, symbol=raw, productType=PRODUCT, **_either_id(exchange_order_id, client_id)).data
         except NotFound:
-            return None
-        if not row:
             return None
         with _understood("an order"):
             order = parse.order(parse.only(row, raw))
@@ -414,7 +418,7 @@ class BitgetExchange:
         data = self.client.write(PLACE_STOP, what, body).data
         with _understood(what, error=OutcomeUnknown):
             stop_id = parse.text(data, "orderId")
-        for pause_s in STOP_VISIBLE_AFTER_S:
+        for pause_s in self.stop_looks_after_s:
             time.sleep(pause_s)
             seen = self._seen_stop(request.symbol, stop_id, what=what)
             if seen is not None:

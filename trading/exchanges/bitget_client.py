@@ -31,6 +31,7 @@ NO_BROKER = ""
 LARGEST_ANSWER = 4 * 1024 * 1024  # the list of all contracts has about half a megabyte
 LARGEST_WRITE_ANSWER = 256 * 1024
 CLOCK_GOOD_FOR_S = 600.0
+WRITE_WITHIN_S = 3.0  # the permit of an exit
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,20 @@ class BitgetClient:
             self.forget_clock()
             raise
 
-    def write(self, endpoint: Endpoint, what: str, params: Mapping[str, object]) -> Answer:
+    def write(self, endpoint: Endpoint, what: str, params: Mapping[str, object], *, within_s: float = WRITE_WITHIN_S) -> Answer:
         """Send one order or setting, once.
 
-        what: words for messages, with the client id where there is one.
+        what: words for messages, with the client id where there is one. within_s: waiting for a turn, measuring the clock
+        and connecting may take so long; after that nothing is sent any more.
         Raises ExchangeRejected or CredentialsRefused when it was certainly not accepted, ExchangeUnavailable when
         certainly no byte of it left, OutcomeUnknown for all else.
         """
+        not_after = time.monotonic() + within_s
         self._need_key(endpoint.words)
         if not self._clock_known_until:
             self._keep_clock()  # the first signature of this process, or the last one was refused for its time
         try:
-            answer = self._exchange(endpoint, params)
+            answer = self._exchange(endpoint, params, not_after=not_after)
         except NothingSent as error:
             raise ExchangeUnavailable(f"{what} was not sent: {error}") from error
         except NoAnswer as error:
@@ -140,8 +143,13 @@ class BitgetClient:
         """Measure the clock again before the next signature."""
         self._clock_known_until = 0.0
 
+    def measured_now_ms(self) -> int:
+        """The exchange's clock without asking, unless it has not been measured for long. Raises ExchangeUnavailable."""
+        self._keep_clock()
+        return self.now_ms()
+
     def now_ms(self) -> int:
-        """This machine's clock, corrected to the exchange's as last measured."""
+        """This machine's clock, corrected to the exchange's as last measured; uncorrected before that."""
         return time.time_ns() // 1_000_000 - int(self._ccxt.options.get("timeDifference") or 0)
 
     def login(self) -> dict[str, str]:
@@ -164,12 +172,14 @@ class BitgetClient:
             return _told(body, what=what, error=ExchangeUnavailable)
         if code in errors.CLOCK_IS_WRONG:
             raise ClockRefused(f"Bitget refused the time of {what}, code {code}; the clock is measured again")
-        if code in errors.NOT_FOUND:
+        if code in errors.NO_SUCH_MARKET and status < errors.SERVER_ERROR:
+            raise NoSuchMarket(f"Bitget answered {what} with code {code} ({message[:200]})")
+        if code in errors.NOT_FOUND and status < errors.SERVER_ERROR:
             raise NotFound(f"Bitget answered {what} with code {code} ({message[:200]})")
         self._keep_still(endpoint, status=status, code=code)
         raise errors.of_read(what=what, status=status, code=code, message=message)
 
-    def _exchange(self, endpoint: Endpoint, params: Mapping[str, object]) -> HttpAnswer:
+    def _exchange(self, endpoint: Endpoint, params: Mapping[str, object], *, not_after: float | None = None) -> HttpAnswer:
         """Wait for a turn, sign, check the demo header and send."""
         self.budget.acquire(endpoint.group, is_order=endpoint.is_order)
         with self._lock:
@@ -178,7 +188,7 @@ class BitgetClient:
         self._check_demo(request["url"], headers)
         body = request["body"].encode() if request["body"] else None
         largest = LARGEST_WRITE_ANSWER if request["method"] == "POST" else LARGEST_ANSWER
-        return self.http.send(request["method"], request["url"], headers=headers, body=body, largest_answer=largest)
+        return self.http.send(request["method"], request["url"], headers=headers, body=body, largest_answer=largest, not_after=not_after)
 
     def _opened(self, answer: HttpAnswer) -> tuple[int, str, str, Mapping[str, Any]]:
         """Status, code, message and body of an answer; the code is empty when it is not in Bitget's form."""
@@ -215,6 +225,10 @@ class BitgetClient:
 
 class ClockRefused(ExchangeUnavailable):
     """The signature's time was refused; the clock is measured before the next one."""
+
+
+class NoSuchMarket(ExchangeUnavailable):
+    """Bitget does not know a parameter's value, such as the symbol."""
 
 
 class NotFound(ExchangeUnavailable):

@@ -26,7 +26,8 @@ CLOSED_FOR_NOW = frozenset({"40200", "40308", "41114", "43115"})
 KEY_REFUSED = frozenset(
     {"40001", "40002", "40003", "40006", "40009", "40011", "40012", "40014", "40016", "40018", "40031", "40037", "40085", "40099"}
 )
-RIGHT_IS_MISSING = frozenset({"40014"})
+NO_SUCH_MARKET = frozenset({"40034", "40102", "40309"})
+UNIFIED_ACCOUNT = "40085"
 NO_POSITION = frozenset({"22002", "25227"})
 MODE_IS_HELD = frozenset({"45117"})  # margin or position mode cannot change while a position or an order exists
 # "Certainly not accepted": balance, size, price, mode and parameter rules, checked before anything is recorded.
@@ -51,7 +52,7 @@ def of_read(*, what: str, status: int, code: str, message: str) -> ExchangeError
     if code in CLOSED_FOR_NOW or status == UNAVAILABLE:
         return ExchangeMaintenance(f"{told}; Bitget is closed for now")
     if code in KEY_REFUSED:
-        return CredentialsRefused(f"{told}; check the key, its passphrase, its rights and its IP list")
+        return CredentialsRefused(f"{told}; {_remedy(code)}")
     return ExchangeUnavailable(told)
 
 
@@ -61,10 +62,16 @@ def of_write(*, what: str, status: int, code: str, message: str) -> ExchangeErro
     if not code or status >= SERVER_ERROR or status == TOO_MANY or code in BUSY:
         return OutcomeUnknown(f"{told}; whether it was accepted must be asked by its client id")
     if code in KEY_REFUSED:
-        return CredentialsRefused(f"{told}; it was certainly not accepted")
+        return CredentialsRefused(f"{told}; it was certainly not accepted; {_remedy(code)}")
     if code in REFUSED or code in CLOCK_IS_WRONG or code in NOT_FOUND:
         return ExchangeRejected(f"{told}; it was certainly not accepted", code=code)
     return OutcomeUnknown(f"{told}; whether it was accepted must be asked by its client id")
+
+
+def _remedy(code: str) -> str:
+    if code == UNIFIED_ACCOUNT:
+        return "this version trades Classic accounts only: use one, or switch this one back at Bitget"
+    return "check the key, its passphrase, its rights and its IP list"
 
 
 def _told(what: str, *, status: int, code: str, message: str) -> str:

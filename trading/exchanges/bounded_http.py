@@ -49,14 +49,21 @@ class BoundedHttp:
     total_timeout_s: float = TOTAL_TIMEOUT_S
     _kept: threading.local = field(default_factory=threading.local, repr=False)
 
-    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, largest_answer: int) -> HttpAnswer:
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, largest_answer: int, not_after: float | None = None
+    ) -> HttpAnswer:
         """Send one request and read its answer, at most `largest_answer` bytes.
 
+        not_after: on the monotonic clock; when connecting took longer, nothing is sent: a permit to send has run out.
         Raises NothingSent or NoAnswer.
         """
         parts = urlsplit(url)
         deadline = time.monotonic() + self.total_timeout_s
         connection = self._connected(parts)
+        if not_after is not None and time.monotonic() > not_after:
+            connection.close()
+            self._drop(parts)
+            raise NothingSent(f"{parts.netloc} was reached too late: what may be sent only for a moment is not sent afterwards")
         watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, args=[connection.sock])
         watchdog.daemon = True
         watchdog.start()

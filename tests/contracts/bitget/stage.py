@@ -18,7 +18,9 @@ def connected(fake: FakeBitget, account: FakeAccount | None = None, **changes: A
     """The exchange as an account sees it; without one, its public face."""
     key = ApiKey(account.key, account.secret, account.passphrase) if account else None
     settings = {"is_demo": bool(account and account.is_demo), "budget": Unlimited(), "total_timeout_s": TIMEOUT_S, **changes}
-    return connect(url=fake.url, key=key, **settings)
+    exchange = connect(url=fake.url, key=key, **settings)
+    exchange.stop_looks_after_s = (0.0, 0.05)
+    return exchange
 
 
 def an_order(client_id: str = "LDEV00000000000000000000000001A", **changes: Any) -> OrderRequest:

@@ -38,7 +38,7 @@ def test_rules_hold_grid_and_limits_of_both_order_types(fake, exchange):
 
     assert (rules.tick(D(3000)), rules.lot_step, rules.minimum_amount, rules.minimum_total) == (D("0.01"), D("0.01"), D("0.01"), 5)
     assert (rules.maximum_amount, rules.maximum_market_amount, rules.maximum_leverage) == (2000, 500, 100)
-    with pytest.raises((BadInput, ExchangeUnavailable)):
+    with pytest.raises(BadInput, match="no contract"):
         exchange.trading_rules("NONE/USDT:USDT", at=NOON)
 
 
@@ -56,8 +56,6 @@ def test_candles_page_forward_without_gap_and_without_the_forming_one(interval, 
         fake.desk.candles_count_from = counts_from
         exchange = connected(fake)
         start = interval.open_of(NOON) - interval.length * 1500
-        exchange.client._ccxt.options["timeDifference"] = 0
-        exchange.server_now = fake.clock.now  # this machine's clock is years away from the fake's
 
         candles = exchange.candles(SYMBOL, interval, start=start, end=NOON)
 
@@ -70,13 +68,12 @@ def test_candles_older_than_the_recent_endpoint_reaches_come_from_history():
     with FakeBitget(clock=FakeClock(NOON)) as fake:
         fake.open_market()
         exchange = connected(fake)
-        exchange.server_now = fake.clock.now
         start = Interval.HOUR_1.open_of(NOON - timedelta(days=75))
 
         candles = exchange.candles(SYMBOL, Interval.HOUR_1, start=start, end=start + timedelta(days=20))
 
         assert len(candles) == 480
-        assert {line.request.path.rpartition("/")[2] for line in fake.server.log} == {"history-candles", "candles"}
+        assert {line.request.path.rpartition("/")[2] for line in fake.server.log} == {"history-candles", "candles", "time"}
 
 
 def test_an_interval_that_is_not_served_is_named(exchange):
@@ -319,6 +316,31 @@ def test_an_order_that_is_not_visible_yet_is_none_and_its_fill_unavailable(fake,
     assert exchange.order(symbol=SYMBOL, client_id="A1") is None
     with pytest.raises(ExchangeUnavailable, match="does not find the order"):
         connected(fake, account).fills(symbol=None, since=exchange.server_time() - timedelta(seconds=60))
+
+
+def test_a_success_without_an_order_in_it_does_not_prove_that_there_is_none(fake, exchange):
+    body = b'{"code":"00000","msg":"success","requestTime":1763713656000,"data":null}'
+    fake.server.faults.set(DETAIL, Fault(status=200, body=body))
+
+    with pytest.raises(ExchangeUnavailable):
+        exchange.order(symbol=SYMBOL, client_id="A1")
+
+
+def test_not_found_from_a_broken_server_proves_nothing(fake, exchange):
+    fake.server.faults.set(DETAIL, Fault(status=502, body=b'{"code":"40109","msg":"","requestTime":1763713656000,"data":null}'))
+
+    with pytest.raises(ExchangeUnavailable):
+        exchange.order(symbol=SYMBOL, client_id="A1")
+
+
+def test_an_entry_that_could_not_leave_in_time_does_not_leave_at_all(fake, exchange):
+    fake.server.faults.set("GET *public/time", Fault(latency_s=0.9))
+    slow = connected(fake, next(iter(fake.accounts.values())), total_timeout_s=3.0)
+
+    with pytest.raises(ExchangeUnavailable, match="too late"):
+        slow.place(an_order("A1"))
+
+    assert fake.server.requests(PLACE) == []
 
 
 def test_another_order_than_asked_for_is_not_believed(fake, exchange):
