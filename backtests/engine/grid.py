@@ -13,7 +13,7 @@ from numba import njit
 GRID_SLACK = 1e-8
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def band_of(at_ns: int, price: float, grid_from: Any, grid_offset: Any, band_start: Any) -> int:
     """Index of the band that holds at `price` (quote) at `at_ns`; the first grid holds before its own time, too."""
     grid = len(grid_from) - 1
@@ -26,39 +26,35 @@ def band_of(at_ns: int, price: float, grid_from: Any, grid_offset: Any, band_sta
     return band
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def steps_up(value: float, num: float, den: float) -> float:
     """Ticks of the smallest grid price not below `value`."""
     return ceil(value * den / num - GRID_SLACK)
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def steps_down(value: float, num: float, den: float) -> float:
     """Ticks of the largest grid price not above `value`."""
     return floor(value * den / num + GRID_SLACK)
 
 
-@njit(nogil=True)
-def ask_price(
-    at_ns: int, price: float, slippage: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
+@njit(nogil=True, forceinline=True, error_model="numpy")
+def market_price(
+    is_buy: bool, at_ns: int, price: float, away: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
 ) -> float:
-    """What a buyer pays when the market is at `price`: slippage against us, then up to the tick. Quote currency."""
-    raw = price * (1.0 + slippage)
+    """What a market order gets when the market is at `price` (quote): `away` (fraction) against us, then to the tick against us.
+
+    A seller gets at least the lowest price there is.
+    """
+    raw = price * (1.0 + away) if is_buy else price * (1.0 - away)
     band = band_of(at_ns, raw, grid_from, grid_offset, band_start)
-    return steps_up(raw, band_num[band], band_den[band]) * band_num[band] / band_den[band]
+    num = band_num[band]
+    den = band_den[band]
+    steps = steps_up(raw, num, den) if is_buy else max(steps_down(raw, num, den), 1.0)
+    return steps * num / den
 
 
-@njit(nogil=True)
-def bid_price(
-    at_ns: int, price: float, slippage: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
-) -> float:
-    """What a seller gets: slippage against us, then down to the tick, at least the lowest price there is. Quote currency."""
-    raw = price * (1.0 - slippage)
-    band = band_of(at_ns, raw, grid_from, grid_offset, band_start)
-    return max(steps_down(raw, band_num[band], band_den[band]), 1.0) * band_num[band] / band_den[band]
-
-
-@njit(nogil=True, inline="always")
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def whole_lots(amount_in_lots: float) -> float:
     """Down to a whole lot."""
     return floor(amount_in_lots + GRID_SLACK)

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, types
 
 from backtests.engine import kernel_cache
-from backtests.engine.grid import ask_price, band_of, bid_price, steps_down, steps_up, whole_lots
+from backtests.engine.grid import band_of, market_price, steps_down, steps_up, whole_lots
 from backtests.engine.layout import AT_ADVERSE, AT_FAVOURABLE, AT_OPEN, ENTRY, SIZING_MODES, R, S, reason_code
 from risk.domain.exits import ExitReason
 from risk.domain.sizing import KELLY_CEILING as DECIMAL_KELLY_CEILING
@@ -80,7 +80,7 @@ WEEK_DAYS_BEFORE = 6  # the week is today and the six trading days before it
 YES = 1
 
 
-@njit(nogil=True)
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def size_entry(
     p: Any,
     side: float,
@@ -135,7 +135,7 @@ def size_entry(
     return amount
 
 
-@njit(nogil=True)
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def protect(p: Any, side: float, entry: float, stop_distance: float, target_distance: float, num: float, den: float) -> tuple[float, float]:
     """Stop and target: `risk.domain.exits.protect` in floats. NaN distances leave the profile's fractions alone."""
     fall = p[STOP_FRACTION] if side > 0.0 else p[TARGET_FRACTION]
@@ -155,7 +155,7 @@ def protect(p: Any, side: float, entry: float, stop_distance: float, target_dist
     return upper_price, lower_price
 
 
-@njit(nogil=True)
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def level_price(side: float, entry: float, profit: float, num: float, den: float) -> float:
     """Where a partial level fires: `risk.domain.trailing.level_price` in floats."""
     if side > 0.0:
@@ -163,7 +163,7 @@ def level_price(side: float, entry: float, profit: float, num: float, den: float
     return max(min(steps_up(entry * (1.0 - profit), num, den), steps_up(entry, num, den) - 1.0), 1.0) * num / den
 
 
-@njit(nogil=True)
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def walked_price(
     is_buy: bool,
     at_ns: int,
@@ -184,19 +184,14 @@ def walked_price(
     take pays its last level. Without levels there is one, at the slippage, as deep as needed.
     """
     if len(depth_offset) == 0:
-        if is_buy:
-            return ask_price(at_ns, price, p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
-        return bid_price(at_ns, price, p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
+        return market_price(is_buy, at_ns, price, p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
     rest = total
     paid = 0.0
     bought = 0.0
     last = len(depth_offset) - 1
     for level in range(last + 1):
         away = p[SLIPPAGE] + depth_offset[level]
-        if is_buy:
-            at = ask_price(at_ns, price, away, grid_from, grid_offset, band_start, band_num, band_den)
-        else:
-            at = bid_price(at_ns, price, away, grid_from, grid_offset, band_start, band_num, band_den)
+        at = market_price(is_buy, at_ns, price, away, grid_from, grid_offset, band_start, band_num, band_den)
         taken = rest if level == last else min(rest, depth_quote[level])
         paid += taken
         bought += taken / at
@@ -264,6 +259,8 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             keeps_fills = len(fill_bar) > 0
             # Taken out once: settings may not change, but the compiler cannot know that.
             fee_rate = p[FEE_RATE]
+            slippage = p[SLIPPAGE]
+            sizes_by_stop = int(p[SIZING]) == RISK_AT_STOP
             lots_per_unit = p[LOTS_PER_UNIT]
             interval_ns = int(p[INTERVAL_NS])
             spacing_ns = int(p[SPACING_NS])
@@ -417,20 +414,21 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         wanted_side = 1.0
                         if is_perpetual:
                             wanted_side = float(entry_side[cursor])
-                        if wanted_side > 0.0:
-                            expected = ask_price(now, closes[t], p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
-                        else:
-                            expected = bid_price(now, closes[t], p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
-                        band = band_of(now, expected, grid_from, grid_offset, band_start)
-                        expected_stop, _target = protect(
-                            p,
-                            wanted_side,
-                            expected,
-                            entry_stop[signal] * p[STOP_SCALE],
-                            entry_target[signal] * p[TARGET_SCALE],
-                            band_num[band],
-                            band_den[band],
+                        expected = market_price(
+                            wanted_side > 0.0, now, closes[t], slippage, grid_from, grid_offset, band_start, band_num, band_den
                         )
+                        expected_stop = 0.0
+                        if sizes_by_stop:
+                            band = band_of(now, expected, grid_from, grid_offset, band_start)
+                            expected_stop, _target = protect(
+                                p,
+                                wanted_side,
+                                expected,
+                                entry_stop[signal] * p[STOP_SCALE],
+                                entry_target[signal] * p[TARGET_SCALE],
+                                band_num[band],
+                                band_den[band],
+                            )
                         pending_entry = size_entry(
                             p,
                             wanted_side,
