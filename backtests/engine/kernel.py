@@ -156,6 +156,20 @@ def protect(p: Any, side: float, entry: float, stop_distance: float, target_dist
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
+def triggers(is_perpetual: bool, side: float, stop: float, target: float, next_level: float, liquidation: float) -> tuple[float, float]:
+    """The two prices between which nothing happens inside a bar, lower first. next_level: NaN when none is left."""
+    nearest = target
+    if side * next_level < side * target:
+        nearest = next_level
+    worst = stop
+    if is_perpetual and side * liquidation > side * stop:
+        worst = liquidation
+    if side > 0.0:
+        return worst, nearest
+    return nearest, worst
+
+
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def level_price(side: float, entry: float, profit: float, num: float, den: float) -> float:
     """Where a partial level fires: `risk.domain.trailing.level_price` in floats."""
     if side > 0.0:
@@ -274,12 +288,13 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             weakens = weakening_adx > 0.0 and len(strength) > 0
             trails = p[TRAIL_ATR] > 0.0
             has_funding = is_perpetual and len(funding) > 0
-            drawdown_keeps = 1.0 - p[DRAWDOWN] if p[DRAWDOWN] > 0.0 else -1.0
+            drawdown_keeps = 1.0 - p[DRAWDOWN] if p[DRAWDOWN] > 0.0 else -np.inf
             minimum_total = p[MINIMUM_TOTAL]
 
             cash = p[CASH]
             previous = cash
             peak = cash
+            drawdown_floor = peak * drawdown_keeps
             peak_bar = first - 1
             sums = 0.0
             squares = 0.0
@@ -372,8 +387,9 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             longest = max(longest, t - peak_bar - 1)
                         peak = cash
                         peak_bar = end - 1
+                        drawdown_floor = peak * drawdown_keeps
                     if not is_safe:
-                        if (cash <= floor_equity and t < next_day) or cash <= peak * drawdown_keeps:
+                        if (cash <= floor_equity and t < next_day) or cash <= drawdown_floor:
                             is_safe = True
                             safe_since = t
                         while next_day < end:
@@ -522,32 +538,24 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         fill_fee[fills] = fees
                     fills += 1
 
-                is_first = True
+                low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
                 while True:
-                    # Bar t of a position. Whatever happens inside it is found by these two comparisons.
-                    if is_first or has_funding:
-                        o = opens[t]
+                    # Bar t of a position. Whatever happens inside it is found by two comparisons.
+                    i = np.uintp(t)  # an unsigned index needs no test for counting from the end
+                    high = highs[i]
+                    low = lows[i]
                     if has_funding and opened < t:
-                        rate = funding[t]
+                        rate = funding[i]
                         if rate == rate and rate != 0.0:  # noqa: PLR0124 - NaN is "none due here"
-                            due = side * (amount * o * rate)
+                            due = side * (amount * opens[i] * rate)
                             cash -= due
                             paid_funding += due
                             all_funding += due
-                    nearest = target
-                    if level_count > levels_taken and side * next_level < side * target:
-                        nearest = next_level
-                    worst = stop
-                    if is_perpetual and side * liquidation > side * stop:
-                        worst = liquidation
-                    low_trigger = worst if side > 0.0 else nearest
-                    high_trigger = nearest if side > 0.0 else worst
-                    is_first = False
-                    if pending_exit != 0 or lows[t] <= low_trigger or highs[t] >= high_trigger:
+                    if pending_exit != 0 or low <= low_trigger or high >= high_trigger:
                         o = opens[t]
                         at_ns = open_time[t]
-                        adverse = lows[t] if side > 0.0 else highs[t]
-                        favourable = highs[t] if side > 0.0 else lows[t]
+                        adverse = low if side > 0.0 else high
+                        favourable = high if side > 0.0 else low
                         where = AT_OPEN
                         while lots > 0.0:
                             reason = 0
@@ -594,6 +602,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                 if selling / lots_per_unit * at < minimum_total:
                                     selling = 0.0
                                 levels_taken += 1
+                                next_level = nan
                                 if levels_taken < level_count:
                                     next_level = level_price(side, entry_price, p[PROFIT_1 + 2 * levels_taken], num, den)
                                 if selling == 0.0:
@@ -663,30 +672,27 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                         safe_since = t
                         if lots == 0.0:
                             break  # the close of this bar is flat
+                        low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
                     bars_held += 1
-                    close = closes[t]
+                    close = closes[i]
                     # The stop follows the best price seen at closes.
-                    if side > 0.0:
-                        if highs[t] > water:
-                            water = highs[t]
-                            if trails:
-                                followed = water - trail
-                                if followed > stop:
-                                    band = band_of(open_time[t] + interval_ns, followed, grid_from, grid_offset, band_start)
-                                    stop = steps_up(followed, band_num[band], band_den[band]) * band_num[band] / band_den[band]
-                                    has_trailed = True
-                    elif lows[t] < water:
-                        water = lows[t]
-                        if trails:
-                            followed = water + trail
-                            if followed < stop:
-                                band = band_of(open_time[t] + interval_ns, followed, grid_from, grid_offset, band_start)
-                                at_tick = max(steps_down(followed, band_num[band], band_den[band]), 1.0)
-                                stop = at_tick * band_num[band] / band_den[band]
-                                has_trailed = True
+                    best = high if side > 0.0 else low
+                    if side * best > side * water:
+                        water = best
+                        followed = best - side * trail
+                        if trails and side * followed > side * stop:
+                            band = band_of(open_time[i] + interval_ns, followed, grid_from, grid_offset, band_start)
+                            num_then = band_num[band]
+                            den_then = band_den[band]
+                            steps = steps_up(followed, num_then, den_then)
+                            if side < 0.0:
+                                steps = max(steps_down(followed, num_then, den_then), 1.0)
+                            stop = steps * num_then / den_then
+                            has_trailed = True
+                            low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
                     worth = cash + side * (close - entry_price) * amount if is_perpetual else cash + amount * close
                     if keeps_curve:
-                        equity[t - first] = worth
+                        equity[np.uintp(t - first)] = worth
                     else:
                         change = worth / previous - 1.0
                         sums += change
@@ -701,6 +707,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             longest = max(longest, t - peak_bar - 1)
                         peak = worth
                         peak_bar = t
+                        drawdown_floor = peak * drawdown_keeps
                     if not is_safe:
                         if t >= next_day:
                             while t >= day_first[day + 1]:
@@ -720,7 +727,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                 floor_equity = worth - p[DAILY_LOSS] * base
                             if p[WEEKLY_LOSS] > 0.0:
                                 floor_equity = max(floor_equity, week_start - p[WEEKLY_LOSS] * base)
-                        if worth <= floor_equity or worth <= peak * drawdown_keeps:
+                        if worth <= floor_equity or worth <= drawdown_floor:
                             is_safe = True
                             safe_since = t
                     # Leave at the next open?
@@ -729,16 +736,16 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         pending_exit = TRAILING if has_trailed else STOP
                     elif 1 <= age <= fakeout_bars and side * close < side * fakeout_price:
                         pending_exit = FAKEOUT
-                    elif weakens and strength[t] < weakening_adx and strength[t] < weakening_ratio * signal_strength:
+                    elif weakens and strength[i] < weakening_adx and strength[i] < weakening_ratio * signal_strength:
                         pending_exit = WEAKENING
                     elif age > timeout_bars > 0 and side * close < side * timeout_price:
                         pending_exit = TIMEOUT
                     elif hold_bars > 0 and age + 1 >= hold_bars:
                         pending_exit = HOLD
                     elif side > 0.0:
-                        if len(leave_long) > 0 and leave_long[t] == YES:
+                        if len(leave_long) > 0 and leave_long[i] == YES:
                             pending_exit = SIGNAL
-                    elif len(leave_short) > 0 and leave_short[t] == YES:
+                    elif len(leave_short) > 0 and leave_short[i] == YES:
                         pending_exit = SIGNAL
                     t += 1
                     if t >= last:

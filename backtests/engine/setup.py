@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -206,6 +206,7 @@ def _day_begins(start_ns: int, end_ns: int, *, zone: str) -> NDArray[np.int64]:
     return np.array([_midnight(one, ZoneInfo(zone)) for one in days], dtype=np.int64)
 
 
+@cache
 def _midnight(day: date, zone: ZoneInfo) -> int:
     return to_nanoseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 

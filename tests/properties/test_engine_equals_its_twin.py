@@ -23,7 +23,7 @@ from tests.engine_twin import Bar, Twin
 from tests.scale import scale
 from trading.exchanges import upbit_rules
 
-pytestmark = pytest.mark.properties
+pytestmark = [pytest.mark.properties, pytest.mark.timeout(600)]  # the first run on a machine compiles
 
 D = Decimal
 Random = np.random.Generator

@@ -15,6 +15,8 @@ from dgbot.core.interval import Interval
 from tests.candle_factory import random_candles
 from tests.unit.backtests.test_engine_runs import FINE_SETUP
 
+pytestmark = pytest.mark.timeout(600)  # the first run on a machine compiles
+
 HOUR = Interval.HOUR_1.nanoseconds
 HOURS_A_YEAR = 365 * 24
 CLOSE = {"rel": 1e-9, "abs": 1e-12}

@@ -28,6 +28,8 @@ from tests.scale import scale
 from trading.exchanges import upbit_rules
 from trading.exchanges.simulated_market import SimulatedMarket
 
+pytestmark = pytest.mark.timeout(600)  # the first run on a machine compiles
+
 D = Decimal
 ORIGIN = datetime(2023, 6, 1, tzinfo=UTC)
 SETUP = Setup(grids=(Grid(upbit_rules.rules("KRW-BTC", ORIGIN)),))
