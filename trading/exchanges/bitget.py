@@ -153,6 +153,8 @@ class BitgetExchange:
     client: BitgetClient
     capabilities: Capabilities = CAPABILITIES
     stop_looks_after_s: tuple[float, ...] = STOP_VISIBLE_AFTER_S
+    entry_within_s: float = ENTRY_WITHIN_S
+    exit_within_s: float = EXIT_WITHIN_S
     _rules: dict[str, tuple[TradingRules, float]] = field(default_factory=dict, repr=False)
     _client_ids: OrderedDict[str, str | None] = field(default_factory=OrderedDict, repr=False)
 
@@ -305,7 +307,7 @@ class BitgetExchange:
         """See Exchange. An answer without an order id is an acceptance all the same; the id is then asked by client id."""
         body = _place_body(request)
         what = f"order {request.client_id}"
-        within_s = EXIT_WITHIN_S if request.reduce_only else ENTRY_WITHIN_S
+        within_s = self.exit_within_s if request.reduce_only else self.entry_within_s
         answer = self.client.write(PLACE, what, body, within_s=within_s)
         with _understood(what, error=OutcomeUnknown):
             told = answer.data if isinstance(answer.data, dict) else {}

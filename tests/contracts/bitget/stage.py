@@ -11,7 +11,7 @@ from trading.exchanges.keys import ApiKey
 
 SYMBOL, RAW = "ETH/USDT:USDT", "ETHUSDT"
 PLACE, DETAIL = "POST /api/v2/mix/order/place-order", "GET /api/v2/mix/order/detail"
-TIMEOUT_S = 0.6
+TIMEOUT_S = 3.0  # a busy machine is slow; tests of silence are impatient on their own
 
 
 def connected(fake: FakeBitget, account: FakeAccount | None = None, **changes: Any) -> BitgetExchange:
@@ -19,8 +19,13 @@ def connected(fake: FakeBitget, account: FakeAccount | None = None, **changes: A
     key = ApiKey(account.key, account.secret, account.passphrase) if account else None
     settings = {"is_demo": bool(account and account.is_demo), "budget": Unlimited(), "total_timeout_s": TIMEOUT_S, **changes}
     exchange = connect(url=fake.url, key=key, **settings)
-    exchange.stop_looks_after_s = (0.0, 0.05)
+    exchange.stop_looks_after_s, exchange.entry_within_s = (0.0, 0.05), TIMEOUT_S
     return exchange
+
+
+def impatient(exchange: BitgetExchange) -> None:
+    """From now on wait for an answer half a second only; the connection is there already."""
+    exchange.client.http.total_timeout_s = 0.6
 
 
 def an_order(client_id: str = "LDEV00000000000000000000000001A", **changes: Any) -> OrderRequest:

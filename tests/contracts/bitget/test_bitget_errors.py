@@ -13,7 +13,7 @@ from dgbot.core.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from tests.contracts.bitget.stage import DETAIL, PLACE, SYMBOL, an_order
+from tests.contracts.bitget.stage import DETAIL, PLACE, SYMBOL, an_order, impatient
 from tests.fakes.bitget.errors import DOCUMENTED, error_answer
 from tests.fakes.core.faults import Fault, accept_then_drop, drop, garbage, hang, html
 from trading.exchanges import bitget_errors
@@ -71,6 +71,7 @@ def test_a_known_code_with_a_server_error_is_unknown(fake, exchange, code):
 def test_an_order_without_a_proper_answer_is_unknown_and_sent_once(fake, exchange, fault):
     exchange.balances()
     fake.server.faults.set(PLACE, fault)
+    impatient(exchange)
 
     with pytest.raises(OutcomeUnknown):
         exchange.place(an_order("A1"))
@@ -83,6 +84,7 @@ def test_an_order_without_a_proper_answer_is_unknown_and_sent_once(fake, exchang
 def test_an_answer_that_is_cut_or_drips_is_unknown(fake, exchange, fault):
     exchange.balances()
     fake.server.faults.set(PLACE, fault)
+    impatient(exchange)
 
     with pytest.raises(OutcomeUnknown):
         exchange.place(an_order("A1"))

@@ -335,7 +335,8 @@ def test_not_found_from_a_broken_server_proves_nothing(fake, exchange):
 
 def test_an_entry_that_could_not_leave_in_time_does_not_leave_at_all(fake, exchange):
     fake.server.faults.set("GET *public/time", Fault(latency_s=0.9))
-    slow = connected(fake, next(iter(fake.accounts.values())), total_timeout_s=3.0)
+    slow = connected(fake, next(iter(fake.accounts.values())))
+    slow.entry_within_s = 0.8
 
     with pytest.raises(ExchangeUnavailable, match="too late"):
         slow.place(an_order("A1"))

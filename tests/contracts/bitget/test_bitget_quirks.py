@@ -7,7 +7,7 @@ import pytest
 
 from dgbot.core.errors import BadInput, CredentialsRefused, ExchangeRejected, ExchangeUnavailable, OutcomeUnknown
 from dgbot.core.types import Side, StopRequest, VenueOrderStatus
-from tests.contracts.bitget.stage import DETAIL, PLACE, RAW, SYMBOL, a_limit, an_order, connected
+from tests.contracts.bitget.stage import DETAIL, PLACE, RAW, SYMBOL, a_limit, an_order, connected, impatient
 from tests.fakes.core.faults import Fault, garbage, hang, html
 
 D = Decimal
@@ -38,6 +38,7 @@ def test_2_a_small_amount_is_written_without_an_exponent(fake, exchange):
 def test_3_a_hanging_order_is_unknown_after_one_request(fake, exchange):
     exchange.balances()
     fake.server.faults.set(PLACE, hang(is_processed=True))
+    impatient(exchange)
 
     with pytest.raises(OutcomeUnknown, match="A1"):
         exchange.place(an_order("A1"))
