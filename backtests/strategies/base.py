@@ -181,15 +181,19 @@ class Strategy(Generic[P]):
 
 def answers(condition: NDArray[np.bool_], *inputs: Numbers) -> Answers:
     """YES or NO by `condition`, UNKNOWN where one of the `inputs` it compares is NaN. All (n,)."""
-    is_known = np.isfinite(inputs).all(axis=0)
-    return np.where(is_known, np.where(condition, YES, NO), UNKNOWN).astype(np.int8)
+    found = condition.astype(np.int8)  # YES is 1, NO is 0
+    for column in inputs:
+        found[~np.isfinite(column)] = UNKNOWN
+    return found
 
 
 def all_open(gates: Mapping[str, Answers]) -> Answers:
     """YES where every gate is, UNKNOWN where one is unknown, NO elsewhere. (n,) int8."""
-    stacked = np.stack(list(gates.values()))
-    is_known = (stacked != UNKNOWN).all(axis=0)
-    return np.where(is_known, (stacked == YES).all(axis=0), UNKNOWN).astype(np.int8)
+    columns = list(gates.values())
+    found = columns[0].copy()
+    for column in columns[1:]:
+        np.minimum(found, column, out=found)  # UNKNOWN < NO < YES: the least sure one holds
+    return found
 
 
 ROUNDING = 1e-9  # of the price: running means of equal prices differ by less, and a cross within it is no cross
@@ -223,8 +227,8 @@ def unknown_before(warm_up: int, column: Answers) -> Answers:
 
 
 def _share(answers: Answers) -> float:
-    known = answers[answers != UNKNOWN]
-    return float(np.mean(known == YES)) if len(known) else math.nan
+    known = np.count_nonzero(answers != UNKNOWN)
+    return np.count_nonzero(answers == YES) / known if known else math.nan
 
 
 def _number(one: Field[Any], value: object) -> float:
