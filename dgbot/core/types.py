@@ -89,6 +89,8 @@ class TradingRules:
     maximum_market_amount: Decimal | None = None  # base, of one market order
     maximum_leverage: Decimal = Decimal(1)
     is_tradable: bool = True  # False: listed, but closed, delisted or restricted for now
+    maximum_total: Decimal | None = None  # quote, of one order
+    cautions: tuple[str, ...] = ()  # the exchange's own warnings about this market, in its words; a reason not to enter
 
     def tick(self, price: Decimal) -> Decimal:
         """Price step that holds at `price`, quote. Raises ValueError for a price that is not positive."""

@@ -18,7 +18,7 @@ from dgbot.core.errors import (
     RateLimited,
 )
 from dgbot.core.interval import Interval
-from dgbot.core.types import Candle, OrderRequest, OrderType, Side, VenueOrderStatus
+from dgbot.core.types import Candle, OrderRequest, OrderType, Side, StopRequest, VenueOrderStatus
 from tests.fakes.core import faults
 from tests.fakes.core.books import ScriptedBook
 from tests.fakes.core.clock import FakeClock
@@ -470,6 +470,33 @@ def test_markets_follow_the_tick_that_upbit_tells(fake: FakeUpbit, exchange: Upb
     assert exchange.trading_rules("KRW-ETH", at=datetime(2026, 1, 1, tzinfo=UTC)).tick(D(4_000_000)) == 1000
     with pytest.raises(BadInput):
         exchange.trading_rules("BTC-ETH", at=fake.clock.now())
+
+
+def test_warnings_about_a_market_are_told_with_its_rules(fake: FakeUpbit, exchange: Upbit) -> None:
+    fake.open_market("KRW-XRP", price=3_000, info={"cautions": ("WARNING", "PRICE_FLUCTUATIONS")})
+
+    exchange.markets()
+
+    assert exchange.trading_rules("KRW-XRP", at=fake.clock.now()).cautions == ("WARNING", "PRICE_FLUCTUATIONS")
+    assert exchange.trading_rules(BTC, at=fake.clock.now()).cautions == ()
+
+
+def test_stops_do_not_live_here(exchange: Upbit) -> None:
+    with pytest.raises(ExchangeRejected) as refusal:
+        exchange.place_stop(StopRequest(client_id="S", symbol=BTC, side=Side.SELL, trigger_price=D(1)))
+    exchange.cancel_stop(symbol=BTC, exchange_stop_id="none")
+
+    assert (refusal.value.code, exchange.capabilities.resident_stops) == ("no_stops", False)
+
+
+@pytest.mark.parametrize(("status", "told"), [(418, None), (429, None), (500, None), (400, True)])
+def test_the_right_to_trade_is_unknown_when_the_probe_was_not_looked_at(
+    fake: FakeUpbit, exchange: Upbit, status: int, told: bool | None
+) -> None:
+    body = '{"error":{"name":"insufficient_funds_bid","message":"Blocked for 5 seconds."}}'
+    fake.server.faults.set("POST /v1/orders/test", faults.garbage(body, status=status))
+
+    assert exchange.key_rights().can_trade is told
 
 
 def test_candles_are_closed_paged_and_sparse() -> None:

@@ -30,7 +30,7 @@ from dgbot.core.types import (
 )
 from trading.exchanges import upbit_answers
 from trading.exchanges.strict_json import Unreadable
-from trading.exchanges.upbit_errors import KEY_REFUSED, NOT_FOUND, ORDER_NOT_FOUND, TOO_MANY
+from trading.exchanges.upbit_errors import BAD_REQUEST, FORBIDDEN, KEY_REFUSED, NOT_FOUND, ORDER_NOT_FOUND
 from trading.exchanges.upbit_http import Parameters, Refused, UpbitHttp
 from trading.exchanges.upbit_quotes import CAPABILITIES, UpbitQuotes, usable
 from trading.exchanges.upbit_rules import LOT_STEP
@@ -79,7 +79,7 @@ class Upbit(UpbitQuotes):
             if refused.refusal.name == "out_of_scope":
                 return False
             # Whatever else Upbit says of an order (no money, say), it has looked at it.
-            return True if refused.refusal.status < TOO_MANY and refused.refusal.name else None
+            return True if refused.refusal.status in (BAD_REQUEST, FORBIDDEN) and refused.refusal.name else None
         return True
 
     def fees(self, symbol: str) -> Fees:
@@ -141,7 +141,7 @@ class Upbit(UpbitQuotes):
 
     def _ended(self, refused: Refused, *, symbol: str, exchange_order_id: str | None, client_id: str | None) -> VenueOrder | None:
         """The order, if the cancel was refused because it has ended; the words of that refusal are not documented."""
-        if refused.refusal.status != 400:
+        if refused.refusal.status != BAD_REQUEST:
             return None
         try:
             order = self.order(symbol=symbol, client_id=client_id, exchange_order_id=exchange_order_id)

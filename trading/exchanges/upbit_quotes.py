@@ -1,7 +1,7 @@
 """Upbit's public market data, for whoever asks: no key, no pyupbit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -34,6 +34,7 @@ MOST_TRADE_PAGES = 60  # thirty thousand executions; a gap larger than that is t
 TRADE_DAYS = 7  # how far back the exchange lists executions
 SYMBOLS_PER_QUESTION = 100
 QUOTE = "KRW"
+MAXIMUM_TOTAL = Decimal(1_000_000_000)  # KRW
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class UpbitQuotes:
 
     http: UpbitHttp = field(default_factory=UpbitHttp)
     clock: Clock = field(default_factory=SystemClock)
+    _cautions: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _told_bands: dict[str, tuple[datetime, upbit_rules.Bands]] = field(default_factory=dict, repr=False)
 
     @property
@@ -56,27 +58,24 @@ class UpbitQuotes:
 
     # --- markets and rules ---
     def markets(self) -> Sequence[TradingRules]:
-        """See Quotes. Three questions: markets, ticks in force and the prices they are in force at."""
+        """See Quotes. Three questions: markets with their warnings, ticks in force and the prices they are in force at."""
         body = self._ask("/v1/market/all", group="market", parameters={"is_details": "true"})
-        symbols = usable(lambda: [strict_json.words(row, "market") for row in upbit_answers.rows(body, name="market/all")])
-        symbols = [symbol for symbol in symbols if symbol.startswith(f"{QUOTE}-")]
+        cautions = usable(lambda: _cautions(body))
+        symbols = [symbol for symbol in cautions if symbol.startswith(f"{QUOTE}-")]
         self._learn_ticks(symbols)
+        self._cautions = cautions
         now = self.clock.now()
         return [self.trading_rules(symbol, at=now) for symbol in symbols]
 
     def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
-        """See Quotes. Asks nobody: the table by date, corrected by what `markets` was told before `at`."""
+        """See Quotes. Asks nobody: the table by date, corrected by what `markets` was told before `at`, with its last warnings."""
         rules = upbit_rules.rules(symbol, at)
         told_at, bands = self._told_bands.get(symbol, (at, rules.tick_bands))
-        if told_at > at or bands == rules.tick_bands:
-            return rules
-        return TradingRules(
-            symbol=symbol,
-            base=rules.base,
-            quote=rules.quote,
-            lot_step=rules.lot_step,
-            minimum_total=rules.minimum_total,
-            tick_bands=bands,
+        return replace(
+            rules,
+            tick_bands=rules.tick_bands if told_at > at else bands,
+            maximum_total=MAXIMUM_TOTAL,
+            cautions=self._cautions.get(symbol, ()),
         )
 
     def _learn_ticks(self, symbols: Sequence[str]) -> None:
@@ -182,6 +181,17 @@ def usable(parse: Callable[[], T]) -> T:
         return parse()
     except Unreadable as error:
         raise ExchangeUnavailable(f"Upbit's answer cannot be used: {error}") from error
+
+
+def _cautions(body: object) -> dict[str, tuple[str, ...]]:
+    """Upbit's warnings by market; every market has an entry."""
+    found = {}
+    for row in upbit_answers.rows(body, name="market/all"):
+        event = strict_json.mapping(row.get("market_event", {}), name="market_event")
+        raised = strict_json.mapping(event.get("caution", {}), name="caution")
+        words = [name for name, is_raised in raised.items() if is_raised is True]
+        found[strict_json.words(row, "market")] = tuple((["WARNING"] if event.get("warning") is True else []) + words)
+    return found
 
 
 def _trades(body: object, *, symbol: str) -> list[MarketTrade]:
