@@ -4,6 +4,7 @@ Amounts are in base coin, positions are one-way and isolated, stops live at the 
 with a header that every request is checked for. What is known only from documentation: docs/exchanges.md.
 """
 
+import logging
 import re
 import time
 from collections import OrderedDict
@@ -52,6 +53,8 @@ from trading.exchanges.bitget_client import BitgetClient, Endpoint, NoSuchMarket
 from trading.exchanges.bounded_http import BoundedHttp
 from trading.exchanges.budget import BITGET_LIMITS, Budget, LocalBudget
 from trading.exchanges.keys import ApiKey
+
+log = logging.getLogger(__name__)
 
 REAL_URL = "https://api.bitget.com"
 PRODUCT = "USDT-FUTURES"
@@ -170,22 +173,12 @@ class BitgetExchange:
         return rules
 
     def trading_rules(self, symbol: str, *, at: datetime) -> TradingRules:
-        """See Quotes. Bitget tells today's rules only; they are asked again after a minute."""
+        """See Quotes. Bitget tells today's rules only; they are asked again after a minute.
+
+        Right after `place` or `order` of the same symbol nobody is asked: what they answer is booked in a transaction.
+        """
         rules, good_until = self._rules.get(symbol, (None, 0.0))
-        if rules is not None and time.monotonic() < good_until:
-            return rules
-        raw = _raw(symbol)
-        try:
-            data = self.client.read(CONTRACTS, productType=PRODUCT, symbol=raw).data
-        except NoSuchMarket as error:
-            raise BadInput(f"Bitget has no contract {symbol}: {error}.") from error
-        with _understood("contracts"):
-            row = next((row for row in parse.rows(data) if row.get("symbol") == raw), None)
-            if row is None:
-                raise BadInput(f"Bitget has no contract {symbol}.")
-            rules = parse.trading_rules(row)
-        self._rules[symbol] = (rules, time.monotonic() + RULES_GOOD_FOR_S)
-        return rules
+        return rules if rules is not None and time.monotonic() < good_until else self._ask_rules(symbol)
 
     def ticker(self, symbol: str) -> Ticker:
         """See Quotes."""
@@ -317,6 +310,7 @@ class BitgetExchange:
         if not told.get("orderId"):
             return self._acknowledged_without_id(request)
         self._remember(str(told["orderId"]), request.client_id)
+        self._keep_rules(request.symbol, may_be_old=True)  # the answer is not to wait for them
         return VenueOrder(
             exchange_order_id=str(told["orderId"]),
             client_id=request.client_id,
@@ -365,6 +359,7 @@ class BitgetExchange:
             ):
                 raise ValueError(f"order {order.exchange_order_id} was answered instead of {exchange_order_id or client_id}")
         self._remember(order.exchange_order_id, order.client_id)
+        self._keep_rules(symbol, may_be_old=False)
         if not order.filled_amount:
             return order
         found = self._pages(FILLS, "fillList", id_key="tradeId", symbol=raw, productType=PRODUCT, orderId=order.exchange_order_id)
@@ -452,6 +447,35 @@ class BitgetExchange:
             return [parse.stop(row) for row in found]
 
     # --- Inside ---
+    def _ask_rules(self, symbol: str) -> TradingRules:
+        raw = _raw(symbol)
+        try:
+            data = self.client.read(CONTRACTS, productType=PRODUCT, symbol=raw).data
+        except NoSuchMarket as error:
+            raise BadInput(f"Bitget has no contract {symbol}: {error}.") from error
+        with _understood("contracts"):
+            row = next((row for row in parse.rows(data) if row.get("symbol") == raw), None)
+            if row is None:
+                raise BadInput(f"Bitget has no contract {symbol}.")
+            rules = parse.trading_rules(row)
+        self._rules[symbol] = (rules, time.monotonic() + RULES_GOOD_FOR_S)
+        return rules
+
+    def _keep_rules(self, symbol: str, *, may_be_old: bool) -> None:
+        """See that `trading_rules` need not ask for the next half minute. Known rules outlive a question that failed."""
+        rules, good_until = self._rules.get(symbol, (None, 0.0))
+        if time.monotonic() < good_until - RULES_GOOD_FOR_S / 2:
+            return
+        if rules is None or not may_be_old:
+            try:
+                self._ask_rules(symbol)
+            except (ExchangeError, BadInput) as error:
+                log.warning("symbol=%s rules not read: %s", symbol, error)
+            else:
+                return
+        if rules is not None:
+            self._rules[symbol] = (rules, time.monotonic() + RULES_GOOD_FOR_S)
+
     def _candle_page(
         self, endpoint: Endpoint, raw: str, interval: Interval, *, start: datetime, end: datetime, limit: int
     ) -> Iterator[Candle]:

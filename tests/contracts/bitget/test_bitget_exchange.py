@@ -42,6 +42,25 @@ def test_rules_hold_grid_and_limits_of_both_order_types(fake, exchange):
         exchange.trading_rules("NONE/USDT:USDT", at=NOON)
 
 
+def test_rules_are_at_hand_after_an_answer_because_it_is_booked_in_a_transaction(fake, exchange):
+    exchange.place(an_order("A1"))
+    fake.server.faults.set("GET *contracts", html(502))
+
+    exchange.order(symbol=SYMBOL, client_id="A1")
+    before = len(fake.server.log)
+    assert exchange.trading_rules(SYMBOL, at=NOON).symbol == SYMBOL
+    assert len(fake.server.log) == before
+
+
+def test_an_order_is_told_though_its_rules_cannot_be_read(fake, exchange):
+    fake.server.faults.set("GET *contracts", html(502))
+
+    assert exchange.place(an_order("A1")).client_id == "A1"
+    assert exchange.order(symbol=SYMBOL, client_id="A1").filled_amount == D("0.05")
+    with pytest.raises(ExchangeUnavailable):
+        exchange.trading_rules(SYMBOL, at=NOON)
+
+
 def test_a_contract_that_is_not_normal_is_listed_as_not_tradable(fake, exchange):
     fake.engine.markets[RAW].is_open = False
 
