@@ -68,6 +68,9 @@ def bitget(*, port: int, seed: int) -> tuple[FakeBitget, Sequence[str]]:
         f"Secret key {account.secret}",
         f"Passphrase {account.passphrase}",
         f"Contracts {', '.join(BITGET_PRICES)}; the account holds 10,000 USDT.",
+        "Point the platform at it:",
+        "  DGBOT_BITGET_URL={url}",
+        "  DGBOT_BITGET_WEBSOCKET_URL={websocket_url}",
     ]
     return fake, told
 
