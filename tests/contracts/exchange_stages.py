@@ -157,7 +157,8 @@ def smooth(opened_at: datetime, *, interval: Interval) -> Candle:
     return Candle(opened_at, first, first + 5000, first - 5000, first + 1000, D(step + 1) / 8)
 
 
-def _sparse(_symbol: str, interval: Interval, start: datetime, end: datetime) -> Sequence[Candle]:
+def sparse_candles(_symbol: str, interval: Interval, start: datetime, end: datetime) -> Sequence[Candle]:
+    """Candles opened in [start, end), every SPARSE-th missing."""
     first = interval.open_of(start)
     first += interval.length if first < start else timedelta(0)
     opens = [first + interval.length * number for number in range(max(0, -((first - end) // interval.length)))]
@@ -183,7 +184,7 @@ def _simulated(_stack: ExitStack) -> Stage:
 
 
 def _fake_upbit(stack: ExitStack) -> FakeUpbit:
-    fake = stack.enter_context(FakeUpbit(candles=_sparse, has_limits=False))
+    fake = stack.enter_context(FakeUpbit(candles=sparse_candles, has_limits=False))
     fake.open_market("KRW-BTC")
     fake.open_market("KRW-ETH", price=4_000_000)
     fake.strangers_trade("KRW-BTC", count=3)

@@ -74,7 +74,8 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
     signed = _signed(account, open_key=open_key) if mode is Mode.LIVE and open_key is not None else None
     clock, public = SystemClock(), public_exchange(account.exchange)
     exchange = signed or (_paper(account, public=public, clock=clock) if mode is Mode.PAPER else public)
-    return Venue(mode=mode, clock=clock, exchange=exchange, history=LiveHistory(exchange=account.exchange, source=public, clock=clock))
+    history = LiveHistory(exchange=account.exchange, source=public, clock=clock, page=public.capabilities.candles_per_page)
+    return Venue(mode=mode, clock=clock, exchange=exchange, history=history)
 
 
 @lru_cache(maxsize=8)
