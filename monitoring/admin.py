@@ -116,6 +116,15 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "title": _("Candles"),
+            "separator": True,
+            "items": [
+                _item(_("Candle series"), "candlestick_chart", "backtests_candleseries", "backtests.view_candleseries"),
+                _item(_("Candle downloads"), "cloud_download", "backtests_candlesync", "backtests.view_candlesync"),
+                _item(_("Candle corrections"), "edit_note", "backtests_candlecorrection", "backtests.view_candlecorrection"),
+            ],
+        },
+        {
             "title": _("Risk"),
             "separator": True,
             "items": [

@@ -10,13 +10,15 @@ _SEEN = [
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
     "trading.view_configversion",
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch")),
-    "backtests.view_candleseries",
+    *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
     "django_celery_beat.view_periodictask",
 ]
 _SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
 _STEERED = [
     "trading.add_bot",
     "trading.change_bot",
+    "backtests.add_candleseries",  # upload
+    "backtests.add_candlesync",
     *(f"django_celery_beat.{deed}_{name}" for deed in ("add", "change", "view") for name in _SCHEDULES),
 ]
 _LIMITED = [

@@ -1,0 +1,5 @@
+"""The archive in the admin; importing it registers every page."""
+
+from backtests.admin import candles, downloads
+
+__all__ = ["candles", "downloads"]
