@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from backtests.admin.words import NOTE_WORDS, REASON_WORDS
 from backtests.candles.files import ENCODINGS, UTF8
@@ -47,7 +48,9 @@ class UploadForm(forms.Form):
     """What the operator knows of a file. What is left open and not written in the file is asked for, never guessed."""
 
     file = forms.FileField(
-        label=_("file"), help_text=_("CSV (plain, .gz, .zip) or Parquet: ours, pyupbit's, ccxt's, Upbit's, Korean vendors'.")
+        label=_("file"),
+        widget=UnfoldAdminFileFieldWidget,
+        help_text=_("CSV (plain, .gz, .zip) or Parquet: ours, pyupbit's, ccxt's, Upbit's, Korean vendors'."),
     )
     exchange = forms.RegexField(r"^[a-z0-9_]{1,32}$", label=_("exchange"), initial="upbit")
     symbol = forms.CharField(label=_("symbol"), max_length=64, help_text=_("The exchange's own code, such as KRW-BTC."))
