@@ -27,15 +27,29 @@ def band_of(at_ns: int, price: float, grid_from: Any, grid_offset: Any, band_sta
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
+def _in_steps(value: float, num: float, den: float) -> float:
+    """value · den / num. Dividing by one changes no bit and costs as much as any division, so it is left out."""
+    scaled = value * den
+    return scaled if num == 1.0 else scaled / num
+
+
+@njit(nogil=True, forceinline=True, error_model="numpy")
+def on_grid(steps: float, num: float, den: float) -> float:
+    """The price of so many ticks: the float nearest to the exchange's decimal. Quote currency."""
+    scaled = steps * num
+    return scaled if den == 1.0 else scaled / den
+
+
+@njit(nogil=True, forceinline=True, error_model="numpy")
 def steps_up(value: float, num: float, den: float) -> float:
     """Ticks of the smallest grid price not below `value`."""
-    return ceil(value * den / num - GRID_SLACK)
+    return ceil(_in_steps(value, num, den) - GRID_SLACK)
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
 def steps_down(value: float, num: float, den: float) -> float:
     """Ticks of the largest grid price not above `value`."""
-    return floor(value * den / num + GRID_SLACK)
+    return floor(_in_steps(value, num, den) + GRID_SLACK)
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
@@ -51,7 +65,7 @@ def market_price(
     num = band_num[band]
     den = band_den[band]
     steps = steps_up(raw, num, den) if is_buy else max(steps_down(raw, num, den), 1.0)
-    return steps * num / den
+    return on_grid(steps, num, den)
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, types
 
 from backtests.engine import kernel_cache
-from backtests.engine.grid import band_of, market_price, steps_down, steps_up, whole_lots
+from backtests.engine.grid import band_of, market_price, on_grid, steps_down, steps_up, whole_lots
 from backtests.engine.layout import AT_ADVERSE, AT_FAVOURABLE, AT_OPEN, ENTRY, SIZING_MODES, R, S, reason_code
 from risk.domain.exits import ExitReason
 from risk.domain.sizing import KELLY_CEILING as DECIMAL_KELLY_CEILING
@@ -148,8 +148,8 @@ def protect(p: Any, side: float, entry: float, stop_distance: float, target_dist
     upper = min(upper, entry + rise_distance)
     below = steps_up(entry, num, den) - 1.0
     above = steps_down(entry, num, den) + 1.0
-    lower_price = max(min(steps_up(lower, num, den), below), 1.0) * num / den
-    upper_price = max(steps_down(upper, num, den), above) * num / den
+    lower_price = on_grid(max(min(steps_up(lower, num, den), below), 1.0), num, den)
+    upper_price = on_grid(max(steps_down(upper, num, den), above), num, den)
     if side > 0.0:
         return lower_price, upper_price
     return upper_price, lower_price
@@ -173,8 +173,8 @@ def triggers(is_perpetual: bool, side: float, stop: float, target: float, next_l
 def level_price(side: float, entry: float, profit: float, num: float, den: float) -> float:
     """Where a partial level fires: `risk.domain.trailing.level_price` in floats."""
     if side > 0.0:
-        return max(steps_down(entry * (1.0 + profit), num, den), steps_down(entry, num, den) + 1.0) * num / den
-    return max(min(steps_up(entry * (1.0 - profit), num, den), steps_up(entry, num, den) - 1.0), 1.0) * num / den
+        return on_grid(max(steps_down(entry * (1.0 + profit), num, den), steps_down(entry, num, den) + 1.0), num, den)
+    return on_grid(max(min(steps_up(entry * (1.0 - profit), num, den), steps_up(entry, num, den) - 1.0), 1.0), num, den)
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
@@ -687,7 +687,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             steps = steps_up(followed, num_then, den_then)
                             if side < 0.0:
                                 steps = max(steps_down(followed, num_then, den_then), 1.0)
-                            stop = steps * num_then / den_then
+                            stop = on_grid(steps, num_then, den_then)
                             has_trailed = True
                             low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
                     worth = cash + side * (close - entry_price) * amount if is_perpetual else cash + amount * close

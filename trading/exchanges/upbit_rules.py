@@ -12,6 +12,10 @@ from dgbot.core.types import TradingRules
 KOREA = timezone(timedelta(hours=9))
 LOT_STEP = Decimal("0.00000001")
 NEWEST = datetime(2025, 7, 31, tzinfo=KOREA)  # the grid in force was introduced on this day
+FINER_FROM = datetime(2024, 1, 29, tzinfo=KOREA)
+COARSE_FROM = datetime(2024, 10, 14, tzinfo=KOREA)
+HALF_WON_FROM = datetime(2025, 3, 21, tzinfo=KOREA)
+CHANGES = (FINER_FROM, COARSE_FROM, HALF_WON_FROM, NEWEST)
 MINIMUM_TOTAL = Decimal(5000)  # KRW, for buys and sells alike
 
 Bands = tuple[tuple[Decimal, Decimal], ...]
@@ -47,11 +51,25 @@ def rules(symbol: str, at: datetime) -> TradingRules:
     return TradingRules(symbol=symbol, base=base, quote=quote, lot_step=LOT_STEP, minimum_total=MINIMUM_TOTAL, tick_bands=bands)
 
 
+def history(symbol: str) -> tuple[tuple[datetime | None, TradingRules], ...]:
+    """Every grid the market has had and the instant it came into force, oldest first; None: since before we know.
+
+    What a backtest over years trades on. Raises BadInput as `rules` does.
+    """
+    since: list[datetime | None] = [None, *CHANGES]
+    found: list[tuple[datetime | None, TradingRules]] = []
+    for at in since:
+        then = rules(symbol, at or CHANGES[0] - timedelta(days=1))
+        if not found or found[-1][1] != then:
+            found.append((at, then))
+    return tuple(found)
+
+
 def _bands_of(base: str, at: datetime) -> Bands:
     if at >= NEWEST:
         return CURRENT
-    if base in DOLLAR_COINS and at >= datetime(2025, 3, 21, tzinfo=KOREA):
+    if base in DOLLAR_COINS and at >= HALF_WON_FROM:
         return HALF_WON
-    if base in COARSE_COINS and at >= datetime(2024, 10, 14, tzinfo=KOREA):
+    if base in COARSE_COINS and at >= COARSE_FROM:
         return COARSE_HUNDREDS
-    return FROM_2024_01 if at >= datetime(2024, 1, 29, tzinfo=KOREA) else BEFORE_2024
+    return FROM_2024_01 if at >= FINER_FROM else BEFORE_2024

@@ -1,9 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from dgbot.core.errors import BadInput
+from trading.exchanges import upbit_rules
 from trading.exchanges.upbit_rules import rules
 
 D = Decimal
@@ -60,3 +61,15 @@ def test_lot_and_minimum_are_upbits() -> None:
 def test_another_market_is_refused(symbol: str) -> None:
     with pytest.raises(BadInput, match="no KRW market"):
         rules(symbol, YEAR[2026])
+
+
+@pytest.mark.parametrize(("symbol", "count"), [("KRW-BTC", 3), ("KRW-USDT", 4), ("KRW-SAND", 4)])
+def test_the_history_of_a_market_names_each_grid_once(symbol: str, count: int) -> None:
+    history = upbit_rules.history(symbol)
+
+    assert len(history) == count
+    assert history[0][0] is None
+    for since, then in history[1:]:
+        assert since is not None
+        assert then == upbit_rules.rules(symbol, since)
+        assert then != upbit_rules.rules(symbol, since - timedelta(seconds=1))
