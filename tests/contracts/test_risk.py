@@ -1,10 +1,12 @@
 """Risk over real rows: breakers past midnight, restart and transfers; limits that are kept, changed and held by many bots at once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import IntegrityError, connection, transaction
 
@@ -20,7 +22,7 @@ from risk.services import Observation, Owner
 from tests import factories
 from tests.factories import SLOT, SYMBOL, Thread, rows, world
 from tests.scale import scale
-from trading.models import AccountBalance, Bot, Order
+from trading.models import AccountBalance, Bot, Order, Position
 from trading.selectors import at_stake
 from trading.selectors import limits as limit_selectors
 from trading.services import config, cycles
@@ -462,6 +464,32 @@ def test_safe_mode_and_a_tighter_limit_deny_and_both_are_told():
     assert order.status == "denied"
     for words in ("over the largest position of 40000", "safe mode: It lost 10.00 % today"):
         assert words in order.error_message
+
+
+# --- Selling a part ---
+
+
+def test_the_strategys_own_signal_sells_the_ratio_and_the_rest_stays_protected(monkeypatch: pytest.MonkeyPatch):
+    eager = factories.eager_strategy()
+
+    def leaving(candles: Any, parameters: Any) -> Any:
+        return replace(eager.signals(candles, parameters), exit=np.ones(len(candles), np.int8))
+
+    monkeypatch.setitem(STRATEGIES, "eager", replace(eager, signals=leaving))
+    w = world(strategy="eager")
+    RiskProfile.objects.update(sell_ratio=D("0.5"))
+    w.fill(factories.planned_entry(w.bot))
+    bought = Position.objects.get().amount
+    w.clock.move_to(SLOT + HOUR)
+
+    cycles.run(bot_id=w.bot.pk, slot=SLOT + HOUR, venue=w.venue)
+    sale = w.fill(Order.objects.get(purpose="exit"))
+
+    position = Position.objects.get()
+    assert (sale.exit_reason, sale.status) == ("signal", "filled")
+    assert bought / 2 <= sale.filled_amount <= bought / 2 + D("0.00000001")
+    assert position.is_open and position.amount == bought - sale.filled_amount and position.exit_version == 2
+    assert w.fill(factories.planned_exit(position)).filled_amount == position.amount
 
 
 # --- Many bots, one account ---

@@ -56,9 +56,19 @@ def plan_entry(
 
 
 def plan_exit(
-    *, position: Position, reason: str, now: datetime, cycle: Cycle | None = None, actor: Actor = Actor.PLANNER, lease_epoch: int = 0
+    *,
+    position: Position,
+    reason: str,
+    now: datetime,
+    cycle: Cycle | None = None,
+    actor: Actor = Actor.PLANNER,
+    lease_epoch: int = 0,
+    amount: Decimal | None = None,
 ) -> Order:
-    """A market sale of the whole position. Cycle, guardian and operator share one key, so together they make one order."""
+    """A market sale of the whole position, or of `amount` (base) of it.
+
+    Cycle, guardian and operator share one key, so together they make one order; what it leaves is the next version's.
+    """
     return _plan(
         bot=position.bot,
         cycle=cycle,
@@ -66,7 +76,7 @@ def plan_exit(
         decision_key=f"exit:{position.pk}:{position.exit_version}",
         purpose=Purpose.EXIT,
         side=Side.SELL,
-        amount=position.amount,
+        amount=position.amount if amount is None else amount,
         exit_reason=reason,
         now=now,
         valid_until=None,

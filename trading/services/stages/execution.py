@@ -4,8 +4,9 @@ from decimal import Decimal
 
 from dgbot.core.types import OrderBook, Side
 from risk import services as risk
+from risk.domain.exits import ExitReason
 from risk.domain.reasons import Reason
-from risk.domain.sizing import trapped
+from risk.domain.sizing import size_sale, trapped
 from trading.domain import liquidity
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order
@@ -24,16 +25,31 @@ def execute(context: Context, *, decision: Decision | None, exit_reason: str, co
     if decision is None or not decision.verdict.get("is_valid"):
         return None, NOTHING_TO_DO
     if decision.decision == DecisionKind.SELL and position is not None:
-        return _exit(context, reason=decision.proposal["exit_reason"])
+        reason = decision.proposal["exit_reason"]
+        return _exit(context, reason=reason, amount=_part(context, collected) if reason == ExitReason.SIGNAL else None)
     if decision.decision == DecisionKind.BUY and position is None and collected is not None:
         return _enter(context, decision=decision, collected=collected)
     return None, NOTHING_TO_DO
 
 
-def _exit(context: Context, *, reason: str) -> tuple[Order, Outcome]:
+def _part(context: Context, collected: Collected | None) -> Decimal | None:
+    """What the strategy's own signal sells: the profile's ratio. Everything when no price tells whether the rest could be sold later."""
+    position, rules = context.position, context.rules
+    if position is None or collected is None or collected.ticker is None or not position.amount:
+        return None
+    return size_sale(
+        held=position.amount,
+        ratio=context.profile.sell_ratio,
+        price=collected.ticker.price,
+        lot_step=rules.lot_step,
+        minimum_total=rules.minimum_total,
+    )
+
+
+def _exit(context: Context, *, reason: str, amount: Decimal | None = None) -> tuple[Order, Outcome]:
     assert context.position is not None
     order = orders.plan_exit(
-        position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch
+        position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch, amount=amount
     )
     return order, Outcome(
         Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk}
