@@ -4,6 +4,7 @@ import os
 import socket
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 
 from django.db import connection
 
@@ -17,10 +18,32 @@ def machine_now() -> datetime:
 
 
 @cache
-def _host() -> str:
-    return socket.gethostname()
+def _place() -> str:
+    """Where process ids mean something: the host, on Linux with its boot and its namespace of process ids."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return f"{socket.gethostname()}/{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return socket.gethostname()
 
 
 def holder() -> str:
-    """This process, as it signs leases: host:pid."""
-    return f"{_host()}:{os.getpid()}"
+    """This process, as it signs leases: place:pid."""
+    return f"{_place()}:{os.getpid()}"
+
+
+def is_dead(name: str) -> bool:
+    """Whether the process of that `holder` has certainly ended: it was of this very boot and namespace, and nothing has its id.
+
+    False says nothing: elsewhere nobody can tell, and an id may belong to another process by now. Then the lease runs out by itself.
+    """
+    place, _, pid = name.rpartition(":")
+    if place != _place() or "/" not in place or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)  # asks, and signals nothing
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

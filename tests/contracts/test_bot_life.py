@@ -1,17 +1,21 @@
 """Bots: what is wanted, what is, how one becomes the other, and that nobody is surprised by it."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
 
 from dgbot.accounts.models import AuditEntry
+from dgbot.base.machine import holder, machine_now
 from dgbot.core.errors import BadInput
+from dgbot.core.types import Mode
 from risk.models import RiskEvent, RiskState
 from tests import factories
 from tests.factories import World, execute, planned_entry, position, world
 from trading.domain.lifecycle import Status
 from trading.models import Bot, BotStatus, Cycle, Order, Position
-from trading.services import bots, cycles
+from trading.services import bots, cycles, dispatch, leases, slots
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
 
@@ -218,3 +222,37 @@ def test_every_state_the_code_knows_is_allowed_by_the_database() -> None:
     for status in BotStatus:
         Bot.objects.filter(pk=made.pk).update(status=status)
         assert state(made)[0] == status
+
+
+# --- Nobody waits for the dead ---
+
+
+def dead_holder() -> str:
+    """A process of this machine that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return f"{holder().rpartition(':')[0]}:{ended.pid}"
+
+
+def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once_with_a_higher_epoch() -> None:
+    first = leases.acquire(name="gateway:7", seconds=60, holder=dead_holder())
+
+    assert leases.acquire(name="gateway:7", seconds=60) == first + 1
+
+
+@pytest.mark.parametrize("name", ["another machine:1", f"{holder().rpartition(':')[0]}:1", "nonsense"])
+def test_the_lease_of_whoever_may_live_is_waited_for(name: str) -> None:
+    leases.acquire(name="gateway:7", seconds=60, holder=name)
+
+    assert leases.acquire(name="gateway:7", seconds=60) is None
+
+
+def test_a_cycle_of_a_dead_runner_goes_on_at_once_and_before_any_later_slot() -> None:
+    w = world(mode=Mode.SIMULATED)
+    cycle = factories.cycle(w.bot)
+    Cycle.objects.filter(pk=cycle.pk).update(runner=dead_holder(), lease_expires_at=machine_now() + timedelta(minutes=2))
+
+    assert slots.simulated(w.bot, now=factories.SLOT + timedelta(hours=2), origin=factories.FIRST_OPEN)[0] == factories.SLOT
+    assert [due.slots for due in dispatch.unfinished()] == [(factories.SLOT,)]
+    assert cycles.run(bot_id=w.bot.pk, slot=factories.SLOT, venue=w.venue) is not None
+    assert Cycle.objects.get().runner_epoch == 2

@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
-from dgbot.base.machine import holder
+from dgbot.base.machine import holder, is_dead
 from dgbot.core.types import Mode
 from risk.domain.reasons import Reason
 from trading.domain.config import Settings
@@ -212,7 +212,18 @@ def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cy
         "version": version,
         "seconds": django_settings.CYCLE_LEASE_S,
     }
-    return next(iter(Cycle.objects.raw(CLAIM, values)), None)
+    cycle = next(iter(Cycle.objects.raw(CLAIM, values)), None)
+    if cycle is None and _free_from_the_dead(bot=bot, slot=slot):
+        cycle = next(iter(Cycle.objects.raw(CLAIM, values)), None)
+    return cycle
+
+
+def _free_from_the_dead(*, bot: Bot, slot: datetime) -> bool:
+    """End the lease of a runner that has certainly died; whether there was one."""
+    left = Cycle.objects.filter(bot=bot, slot=slot, status=CycleStatus.RUNNING).values_list("pk", "runner", "runner_epoch").first()
+    if left is None or not is_dead(left[1]):
+        return False
+    return bool(Cycle.objects.filter(pk=left[0], runner_epoch=left[2]).update(lease_expires_at=ClockTimestamp() - timedelta(seconds=1)))
 
 
 def _walk(context: Context) -> Ran | None:

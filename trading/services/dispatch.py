@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
 
-from dgbot.base.machine import machine_now
+from dgbot.base.machine import is_dead, machine_now
 from dgbot.core.interval import Interval
 from dgbot.core.types import Mode
 from trading.exchanges.venue import Venue
@@ -68,9 +68,11 @@ def simulated() -> list[Due]:
 
 def unfinished() -> list[Due]:
     """Cycles whose runner died: those of market time that is recorded go on, others too if their slot is still valid."""
-    lost = Cycle.objects.filter(status=CycleStatus.RUNNING, lease_expires_at__lt=machine_now()).order_by("slot")
+    now = machine_now()
     due = []
-    for cycle in lost:
+    for cycle in Cycle.objects.filter(status=CycleStatus.RUNNING, lease_expires_at__isnull=False).order_by("slot"):
+        if cycle.lease_expires_at is None or (cycle.lease_expires_at >= now and not is_dead(cycle.runner)):
+            continue
         if Mode(cycle.mode).is_recorded or machine_now() - cycle.slot <= cycles.LONGEST_VALIDITY:
             due.append(Due(bot_id=cycle.bot_id, slots=(cycle.slot,)))
         else:

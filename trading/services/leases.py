@@ -1,10 +1,12 @@
 """Leases on the database's clock: one worker per bot, one gateway per account, and a number that tells the old from the new."""
 
 from collections.abc import Collection
+from typing import Any
 
 from django.db import connection, transaction
 
 from dgbot.base.machine import holder as this_process
+from dgbot.base.machine import is_dead
 
 ACQUIRE = """
 INSERT INTO leases (name, holder, epoch, expires_at)
@@ -26,10 +28,19 @@ def acquire(*, name: str, seconds: float, holder: str = "") -> int | None:
 
 
 def acquire_all(*, names: Collection[str], seconds: float, holder: str = "") -> dict[str, int]:
-    """Take or renew many leases in one statement; the epochs of those that are ours now, by name."""
+    """Take or renew many leases in one statement; the epochs of those that are ours now, by name.
+
+    One whose holder is certainly dead is taken at once: after a crash on one machine nobody waits for a lease to run out.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(ACQUIRE, {"names": list(names), "holder": holder or this_process(), "seconds": seconds})
-        return dict(cursor.fetchall())
+        values: dict[str, Any] = {"holder": holder or this_process(), "seconds": seconds}
+        cursor.execute(ACQUIRE, {**values, "names": list(names)})
+        taken = dict(cursor.fetchall())
+        freed = _free_from_the_dead([name for name in names if name not in taken])
+        if freed:
+            cursor.execute(ACQUIRE, {**values, "names": freed})
+            taken |= dict(cursor.fetchall())
+        return taken
 
 
 def release(*, name: str, holder: str = "") -> None:
@@ -53,3 +64,15 @@ def is_current(*, name: str, epoch: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM leases WHERE name = %s AND epoch = %s AND expires_at >= clock_timestamp() FOR SHARE", [name, epoch])
         return cursor.fetchone() is not None
+
+
+def _free_from_the_dead(names: list[str]) -> list[str]:
+    """End the leases that dead processes of this machine still hold. Returns their names."""
+    if not names:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, holder FROM leases WHERE name = ANY(%s::text[])", [names])
+        dead = [(name, holder) for name, holder in cursor.fetchall() if is_dead(holder)]
+        for name, holder in dead:
+            cursor.execute("UPDATE leases SET expires_at = '-infinity' WHERE name = %s AND holder = %s", [name, holder])
+    return [name for name, _holder in dead]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django_celery_beat.models import PeriodicTask
 
-from trading.models import Bot, Cycle
+from trading.models import Bot, Cycle, CycleStatus
 from trading.services import venues
 from trading.services.simulated_clock import hour_slots
 
@@ -57,9 +57,15 @@ def period_minutes(task: PeriodicTask) -> int | None:
 
 
 def simulated(bot: Bot, *, now: datetime, origin: datetime) -> list[datetime]:
-    """Every closed hour since the bot's last cycle, oldest first, at most MOST_AT_ONCE. now, origin: market time."""
+    """Every closed hour since the bot's last cycle, oldest first, at most MOST_AT_ONCE. now, origin: market time.
+
+    A cycle that is unfinished comes first: no later one overtakes it.
+    """
+    unfinished = Cycle.objects.filter(bot=bot, status=CycleStatus.RUNNING).order_by("slot").values_list("slot", flat=True).first()
     last = Cycle.objects.filter(bot=bot).order_by("-slot").values_list("slot", flat=True).first()
     after = last if last is not None else origin - timedelta(hours=1)
+    if unfinished is not None:
+        after = unfinished - timedelta(hours=1)
     return hour_slots(after=after, until=now, most=MOST_AT_ONCE)
 
 
