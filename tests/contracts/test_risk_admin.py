@@ -1,5 +1,6 @@
 """Limits in the admin: tightened at once, loosened for a reason, on real money with the second factor; and shown with their use."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,10 +9,15 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
+from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
-from risk.models import AccountLimits, BotLimits, LimitChange, RiskProfile, SymbolGroup
+from risk import services
+from risk.domain.days import trading_day
+from risk.domain.limits import EffectiveLimits
+from risk.models import AccountLimits, BotLimits, LimitChange, Reservation, RiskEvent, RiskProfile, RiskState, SymbolGroup, Transfer
+from risk.services import Owner
 from tests import factories
-from tests.factories import world
+from tests.factories import SLOT, world
 from trading.models import Bot
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
@@ -122,3 +128,69 @@ def test_a_bots_page_shows_each_limit_with_how_much_of_it_is_used(operator: Clie
 
     for told in ("loss today", "entries today", "still to wait", "at stake in the account", "<progress", "profile medium", "unknown"):
         assert told in page, told
+
+
+def test_every_list_of_the_room_tells_its_rows(operator: Client):
+    w = world()
+    owner = Owner(account_id=w.bot.account_id, user_id=w.bot.user_id, mode=w.bot.mode)
+    factories.planned_entry(w.bot)
+    services.record_transfer(owner=owner, amount=D(-5000), reference="t1", at=SLOT, zone="Asia/Seoul")
+    for equity in (1_000_000, 650_000):
+        seen = services.Observation(None, "Account", D(equity), None, EffectiveLimits(drawdown_fraction=D("0.3")))
+        services.observe(owner=owner, observations=[seen], now=SLOT, zone="Asia/Seoul")
+    RiskState.objects.create(
+        account=w.bot.account, user=w.bot.user, mode=w.bot.mode, trading_day=SLOT.date() - timedelta(days=1), updated_at=SLOT
+    )
+    services.set_kill_switch(scope="platform", scope_id="", level=1, by=w.bot.user, reason="drill")
+
+    def text(model: str) -> str:
+        return operator.get(reverse(f"admin:risk_{model}_changelist")).content.decode()
+
+    assert "35.00 %" in text("riskstate") and "fell 35" in text("riskevent")
+    assert "5,000" in text("transfer") and "50,025" in text("reservation") and "no new positions" in text("killswitch")
+    assert "-5.00 %" in text("riskprofile") or "5.00 %" in text("riskprofile")
+    told = [str(model.objects.order_by("pk")[0]) for model in (Transfer, Reservation, RiskEvent)]
+    assert told[0].startswith("-5000 ") and told[1] == "50025 held" and told[2].startswith("drawdown: Account fell 35.00 %")
+    assert str(RiskState.objects.order_by("pk")[0]).endswith(str(trading_day(SLOT, zone="Asia/Seoul")))
+
+
+def test_safe_mode_is_released_after_a_question_and_for_a_reason(operator: Client):
+    w = world(mode=Mode.SIMULATED)
+    owner = Owner(account_id=w.bot.account_id, user_id=w.bot.user_id, mode=w.bot.mode)
+    assert services.enter_safe_mode(owner=owner, bot_id=None, code="test", message="a drill", at=SLOT, zone="Asia/Seoul")
+    assert not services.enter_safe_mode(owner=owner, bot_id=None, code="test", message="again", at=SLOT, zone="Asia/Seoul")
+    state = RiskState.objects.get()
+    url = reverse("admin:risk_riskstate_release", args=[state.pk])
+
+    assert "a drill" in operator.get(url).content.decode()
+    assert "a drill" in operator.post(url, {"reason": " "}).content.decode()
+    operator.post(url, {"reason": "it was a drill"})
+    assert not RiskState.objects.get().safe_mode
+    assert "Nothing to release" in operator.get(url, follow=True).content.decode()
+
+
+@pytest.mark.parametrize(("wrong", "words"), [({"reason": " "}, "reason"), ({"scope": "moon"}, "scope"), ({"level": 9}, "level")])
+def test_a_kill_switch_needs_a_reason_a_scope_and_a_level(wrong: dict[str, Any], words: str):
+    by = factories.account().user
+
+    with pytest.raises(BadInput, match=words):
+        services.set_kill_switch(**{"scope": "platform", "scope_id": "", "level": 1, "by": by, "reason": "x", **wrong})
+
+
+def test_what_cannot_be_released_says_why(operator: Client):
+    w = world()
+    owner = Owner(account_id=w.bot.account_id, user_id=w.bot.user_id, mode=w.bot.mode)
+    services.enter_safe_mode(owner=owner, bot_id=None, code="test", message="a loss", at=SLOT, zone="Asia/Seoul")
+    url = reverse("admin:risk_riskstate_release", args=[RiskState.objects.get().pk])
+
+    page = operator.post(url, {"reason": "a replay keeps it to its end"}, follow=True).content.decode()
+
+    assert "replay" in page and RiskState.objects.get().safe_mode
+
+
+def test_a_new_profile_has_no_history_and_a_change_has_a_name(operator: Client):
+    world()
+    assert operator.get(reverse("admin:risk_riskprofile_add")).status_code == 200
+
+    saved(operator, medium(), daily_loss_fraction="0.05")
+    assert str(LimitChange.objects.get()).startswith("medium 20")

@@ -111,6 +111,8 @@ def test_the_first_look_of_all_has_lost_nothing():
     found = losses(now=Mark(D(880), D(100)), today=TODAY, starts=[], peak_profit=None, loss_streak=2)
 
     assert found == Losses(daily_pnl=D(0), weekly_pnl=D(0), peak_profit=D(780), drawdown=D(0), loss_streak=2)
+    assert losses(now=Mark(D("0.5"), D(0)), today=TODAY, starts=[], peak_profit=D(1)) == Losses(D(0), D(0), D(1), D("0.5"))
+    assert losses(now=Mark(D("0.4"), D(0)), today=TODAY, starts=[], peak_profit=D("0.8")).drawdown == D("0.5")
     assert losses(now=Mark(D(5), D(0)), today=TODAY, starts=[started(1, 8)], peak_profit=D(4)).daily_pnl == 0
 
 

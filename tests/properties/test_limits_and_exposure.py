@@ -73,7 +73,8 @@ def test_pinned_limits_are_read_back_as_they_were(limits: EffectiveLimits):
     found = from_row({**limits.as_row(), "a name of another version": "1"})
 
     assert all(getattr(found, name) == getattr(limits, name) for name in NAMES)
-    assert set(found.origins.values()) <= {"pinned"}
+    assert found.origins == {name: "pinned" for name in NAMES if getattr(limits, name) is not None}
+    assert all(type(getattr(found, name)) is type(getattr(limits, name)) for name in NAMES)
 
 
 def test_pinned_limits_are_plain_text():
@@ -118,6 +119,7 @@ def test_own_limits_beyond_hard_ones_are_named():
         "position_fraction",
     )
     assert beyond({"position_fraction": D("0.3")}, {"position_fraction": D("0.3"), "spacing": None}) == ()
+    assert beyond({"spacing": HOUR}, {"spacing": 2 * HOUR}) == () and beyond({"spacing": 2 * HOUR}, {"spacing": HOUR}) == ("spacing",)
 
 
 # --- Exposure ---
@@ -167,6 +169,14 @@ def test_each_bound_counts_what_it_covers():
     ]
     assert bounds(limits=EffectiveLimits(), at_stake=at_stake, symbol=BTC, group=frozenset()) == ()
     assert bounds(limits=limits, at_stake=at_stake, symbol="KRW-SOL", group=frozenset())[1].used == 0
+
+
+def test_an_order_adds_to_its_symbol_and_to_nothing_else():
+    before = AtStake(by_symbol={BTC: D(100)}, equity=D(1000))
+
+    assert before.with_order(BTC, D(5)) == AtStake(by_symbol={BTC: D(105)}, equity=D(1000))
+    assert before.with_order(ETH, D(5)) == AtStake(by_symbol={BTC: D(100), ETH: D(5)}, equity=D(1000))
+    assert room((Bound("a", "limit a", D(0), D(110)),), fee_rate=D("0.1")) == {"limit a": D(100)}
 
 
 def test_an_unknown_or_negative_equity_leaves_no_room():
@@ -254,7 +264,7 @@ ALL = EffectiveLimits(
     drawdown_fraction=D("0.30"),
     loss_streak=4,
     position_fraction=D("0.30"),
-    origins={name: f"whose {name}" for name in NAMES if name != "drawdown_fraction"},
+    origins={name: f"whose {name}" for name in NAMES},
 )
 LOST = Losses(daily_pnl=D(-50), weekly_pnl=D(20), peak_profit=D(0), drawdown=D("0.15"), loss_streak=1)
 
@@ -294,7 +304,7 @@ def test_each_limit_says_how_much_of_it_is_used():
     assert {code: row.origin for code, row in found.items()} == {
         "daily_loss": "whose daily_loss_fraction",
         "weekly_loss": "whose weekly_loss_fraction",
-        "drawdown": "",
+        "drawdown": "whose drawdown_fraction",
         "loss_streak": "whose loss_streak",
         "daily_count": "whose entries_per_day",
         "spacing": "whose spacing",
@@ -320,4 +330,5 @@ def test_spacing_that_is_over_is_not_used_and_a_limit_of_zero_is_used_up():
     assert used_by(last_entry_at=NOW - 5 * HOUR)["spacing"].value == 0
     assert Usage("x", D(0), D(0), Unit.COUNT).fraction == 1
     assert Usage("x", D(-3), D(2), Unit.MONEY).fraction == 0
-    assert [row.code for row in usage(limits=EffectiveLimits(), used=Used(None, None, 0, None, D(0)), bounds=(), now=NOW)] == ["spacing"]
+    nothing = usage(limits=EffectiveLimits(), used=Used(None, None, 0, None, D(0)), bounds=(Bound("leverage", "", D(1), D(2)),), now=NOW)
+    assert [(row.code, row.origin) for row in nothing] == [("spacing", ""), ("leverage", "")]

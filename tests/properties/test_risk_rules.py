@@ -140,6 +140,13 @@ def test_a_stop_lies_below_and_a_target_beyond_the_entry_each_the_nearer_of_two(
     assert exit_due(price=entry, stop_price=found.stop_price, target_price=found.target_price) is None
 
 
+@pytest.mark.parametrize(("name", "word"), [("stop_distance", "stop"), ("target_distance", "target")])
+@pytest.mark.parametrize("wrong", ["0", "-1", "NaN", "Infinity"])
+def test_a_distance_that_is_none_is_refused(name: str, word: str, wrong: str):
+    with pytest.raises(ValueError, match=f"the {word} distance must be positive, was {wrong}"):
+        protect_long(entry_price=D(100), stop_fraction=D("0.1"), target_fraction=D("0.1"), tick=D(1), **{name: D(wrong)})
+
+
 def test_a_profile_without_a_stop_still_protects_at_the_last_tick():
     found = protect_long(entry_price=D(100), stop_fraction=D(1), target_fraction=D("0.1"), tick=D(1))
 

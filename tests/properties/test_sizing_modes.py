@@ -180,6 +180,11 @@ def test_an_edge_counts_a_draw_among_the_losses():
         assert edge_of([D(1), D(1), D("0.5")]).mean_win * 3 < D("2.5") < edge_of([D(-1), D(-1), D("-0.5")]).mean_loss * 3
 
 
+@pytest.mark.parametrize("edge", [None, Edge(wins=20, losses=20, mean_win=D(1), mean_loss=D("0.99"))])
+def test_half_kelly_passes_its_reasons_on(edge: Edge | None):
+    assert asked(SizingMode.HALF_KELLY, edge=edge) == Wanted(D(0), half_kelly(edge)[1])
+
+
 # --- Caps in conflict ---
 
 
@@ -261,3 +266,11 @@ def test_a_sale_with_a_step_that_is_no_step_is_refused(held: Decimal):
     assume(held > 0)
     with pytest.raises(ValueError, match="step must be positive"):
         size_sale(held=held, ratio=D("0.5"), price=D(1), lot_step=D(0), minimum_total=D(0))
+
+
+@pytest.mark.parametrize(("name", "word"), [("held", "held"), ("ratio", "ratio"), ("price", "price"), ("minimum_total", "minimum")])
+def test_a_sale_by_what_is_not_a_number_is_refused_by_name(name: str, word: str):
+    numbers = {"held": D(1), "ratio": D(1), "price": D(1), "lot_step": D(1), "minimum_total": D(0), name: D("NaN")}
+
+    with pytest.raises(ValueError, match=f"^{word} must be finite, was NaN"):
+        size_sale(**numbers)
