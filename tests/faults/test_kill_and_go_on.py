@@ -6,7 +6,6 @@ The middle is made certain by a lock: a test holds a table the victim is about t
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ import psycopg2
 import pytest
 
 from dgbot.local.paths import Places
+from tests.faults import rules
 from tests.faults.platform import Platform
+from tests.faults.rules import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -25,7 +26,6 @@ SHORT_WAITS = {
     "DGBOT_SUBMIT_TIMEOUT_S": "1",
     "DGBOT_SIMULATED_FAST_SLOTS": "100000",
 }
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -58,35 +58,11 @@ def test_a_kill_in_mid_work_changes_nothing_but_time(trading: Platform, victim: 
     wait_until(lambda: cycles(trading) > before + 3, "cycles after the kill")
 
     assert one(trading, "SELECT is_running, status FROM bots") == (True, "running")
-    assert_nothing_doubled(trading)
+    rules.assert_nothing_doubled(trading.sql)
     wait_until(lambda: one(trading, "SELECT count(*) FROM orders WHERE status IN ('submitting', 'unknown')") == (0,), "settled orders")
-    assert_books_balance(trading)
+    rules.assert_books_balance(trading.sql)
     trading.run.send_signal(signal.SIGTERM)
     assert trading.end()[0] == 0
-
-
-def assert_nothing_doubled(platform: Platform) -> None:
-    """The rules of the house, asked of the rows themselves."""
-    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM cycles GROUP BY bot_id, slot HAVING count(*) > 1) AS twice") == (0,)
-    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM ai_decisions GROUP BY cycle_id HAVING count(*) > 1) AS twice") == (0,)
-    assert one(platform, "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY bot_id, decision_key HAVING count(*) > 1) AS twice") == (0,)
-    at_the_exchange = "SELECT count(*) FROM (SELECT 1 FROM venue_orders GROUP BY account_key, client_id HAVING count(*) > 1) AS twice"
-    assert one(platform, at_the_exchange) == (0,)
-    gaps = (
-        "SELECT count(*) FROM (SELECT slot - lag(slot) OVER (ORDER BY slot) AS step FROM cycles) AS steps WHERE step <> interval '1 hour'"
-    )
-    assert one(platform, gaps) == (0,), "a slot was left out"
-    unfinished = "SELECT count(*) FROM cycles c WHERE status = 'done' AND (SELECT count(*) FROM stage_results WHERE cycle_id = c.id) <> 4"
-    assert one(platform, unfinished) == (0,)
-
-
-def assert_books_balance(platform: Platform) -> None:
-    """What the exchange holds is what our trades say, to the last digit."""
-    fills = "SELECT count(*) FROM venue_fills f FULL JOIN trades t ON t.trade_id = f.exchange_trade_id WHERE t.id IS NULL OR f.id IS NULL"
-    assert one(platform, fills) == (0,)
-    ours = "SELECT coalesce(sum(CASE side WHEN 'buy' THEN amount ELSE -amount END), 0) FROM trades"
-    theirs = "SELECT coalesce(sum(free), 0) FROM venue_accounts WHERE asset = 'BTC'"
-    assert one(platform, ours) == one(platform, theirs)
 
 
 @contextlib.contextmanager
@@ -130,14 +106,3 @@ def one(platform: Platform, query: str) -> tuple[Any, ...]:
 def connect(platform: Platform) -> Any:
     """A session of its own."""
     return psycopg2.connect(host=str(Places(Path(platform.folder)).run), user="dgbot", dbname="dgbot")
-
-
-def wait_until(holds: Any, what: str, *, seconds: float = PATIENCE_S) -> None:
-    """Ask again and again; a database that is away just now is no answer."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(psycopg2.Error):
-            if holds():
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds:.0f} s for {what}")
