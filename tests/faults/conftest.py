@@ -4,22 +4,34 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dgbot.local.paths import Places
+from dgbot.local.servers import Servers
+from tests.faults.crew import Crew
 from tests.faults.platform import Platform
 
 
+@pytest.fixture(scope="session")
+def prepared() -> Iterator[Path]:
+    """A data folder with a prepared database, its servers stopped: what every module starts from."""
+    with temporary_folder() as folder:
+        with Servers(Places(folder)):
+            Crew(folder).manage("prepare")
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """One data folder for all: only the first start migrates."""
-    folder = Path(tempfile.mkdtemp(prefix="dgbot-up.", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+def folder(prepared: Path) -> Iterator[Path]:
+    """One data folder for a module: a copy, so that only the first one of all migrates."""
+    with temporary_folder() as folder:
+        subprocess.run(["cp", "--archive", f"{prepared}/.", folder], check=True)  # owners and modes included
+        yield folder
 
 
 @pytest.fixture
@@ -31,3 +43,13 @@ def platform(folder: Path) -> Iterator[Platform]:
     for pid in platform.left_after(15):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="dgbot-up.", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -81,10 +81,9 @@ class Crew:
 
 @contextmanager
 def crew_on(folder: Path) -> Iterator[Crew]:
-    """Servers and a prepared database for a crew, and nobody left behind."""
+    """The servers of a prepared folder for a crew, and nobody left behind."""
     with Servers(Places(folder)):
         made = Crew(folder)
-        made.manage("prepare")
         try:
             yield made
         finally:

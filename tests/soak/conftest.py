@@ -1,5 +1,5 @@
 """The same platform as under faults."""
 
-from tests.faults.conftest import folder, platform
+from tests.faults.conftest import folder, platform, prepared
 
-__all__ = ["folder", "platform"]
+__all__ = ["folder", "platform", "prepared"]
