@@ -1,17 +1,19 @@
 """The bot form in the admin: typed fields of the chosen strategy, JSON behind them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from backtests.strategies.base import Strategy
 from backtests.strategies.registry import STRATEGIES
 from dgbot.accounts import roles
 from dgbot.accounts.models import AuditEntry
 from tests import face_rows as rows
-from trading.models import Bot
+from trading.models import Bot, TickCount
 
 pytestmark = pytest.mark.django_db(databases=["default", "venue"])
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
@@ -162,3 +164,25 @@ def test_who_may_only_look_sees_what_is_stored(client: Client) -> None:
 
     assert page.status_code == 200
     assert "trend_bars" in page.content.decode()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [("0", "greater than or equal to 1"), ("60", "less than or equal to 59")])
+def test_a_look_that_is_no_tickers_business_is_refused(client: Client, bot: Bot, seconds: str, told: str) -> None:
+    answer = client.post(address(bot), filled_in(client, address(bot), tick_seconds=seconds))
+
+    assert told in errors(answer)["tick_seconds"][0]
+
+
+def test_a_bot_with_a_schedule_cannot_tick_as_well(client: Client, bot: Bot) -> None:
+    task = PeriodicTask.objects.create(name="hourly", task="x", interval=IntervalSchedule.objects.create(every=1, period="hours"))
+
+    answer = client.post(address(bot), filled_in(client, address(bot), tick_seconds="5", schedule=str(task.pk)))
+
+    assert "not both" in errors(answer)["tick_seconds"][0]
+
+
+def test_how_punctual_a_watched_bot_was_is_shown(client: Client, bot: Bot) -> None:
+    Bot.objects.filter(pk=bot.pk).update(tick_seconds=5, schedule=None)
+    TickCount.objects.create(bot=bot, hour=datetime(2026, 1, 1, 9, tzinfo=UTC), looks=720, late=3, worst_lateness_ms=812)
+
+    assert "09:00 UTC: 720 looks, 3 late, worst 812 ms, 0 left out" in client.get(address(bot)).content.decode()

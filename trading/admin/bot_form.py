@@ -40,6 +40,7 @@ class BotForm(forms.ModelForm):
             "strategy",
             "interval",
             "schedule",
+            "tick_seconds",
             "anchor_at",
             "allocation",
             "trade_amount",
@@ -82,6 +83,8 @@ class BotForm(forms.ModelForm):
     def clean(self) -> Any:
         """Store what differs from the defaults. An empty field is its default."""
         cleaned: Any = super().clean()
+        if cleaned.get("schedule") and cleaned.get("tick_seconds"):
+            self.add_error("tick_seconds", _("Choose a schedule or a period in seconds, not both; leave one of them empty."))
         defaults = self.chosen.parameters()
         names = [name for name in self.chosen.parameters.bounds() if PREFIX + name in cleaned]
         for name in names:

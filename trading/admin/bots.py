@@ -59,7 +59,7 @@ class BotAdmin(HouseAdmin):
     actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
     actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot")
     autocomplete_fields = ("account",)
-    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used")
+    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used", "looks")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
         """With each bot's newest cycle, in the same query."""
@@ -74,9 +74,10 @@ class BotAdmin(HouseAdmin):
         """In the order of thought: what it is, when it runs, with how much, who decides."""
         told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
         held = ("rules_now", "limits_used") if obj else ()
+        watched = ("looks",) if obj and obj.tick_seconds else ()
         return (
             (None, {"fields": ("name", "account", "symbol", *told)}),
-            (_("Strategy"), {"fields": ("strategy", "interval", "schedule", "anchor_at")}),
+            (_("Strategy"), {"fields": ("strategy", "interval", "schedule", "tick_seconds", *watched, "anchor_at")}),
             (_("Parameters"), self._parameters(request, obj)),
             (
                 _("Money and limits"),
@@ -165,6 +166,29 @@ class BotAdmin(HouseAdmin):
             ),
         )
 
+    @admin.display(description=_("looks of the last two hours"))
+    def looks(self, bot: Bot) -> SafeString | str:
+        """How many, and how punctual."""
+        rows = bot.tick_counts.order_by("-hour")[:2]
+        told = _("%(hour)s UTC: %(looks)s looks, %(late)s late, worst %(worst)s ms, %(left_out)s left out")
+        return format_html_join(
+            "",
+            "<div>{}</div>",
+            (
+                (
+                    told
+                    % {
+                        "hour": f"{row.hour:%H:00}",
+                        "looks": row.looks,
+                        "late": row.late,
+                        "worst": row.worst_lateness_ms,
+                        "left_out": row.left_out,
+                    },
+                )
+                for row in rows
+            ),
+        ) or gettext("none yet")
+
     @admin.display(description=_("limits and how much is used"))
     def limits_used(self, bot: Bot) -> SafeString | str:
         """A bar for each."""
@@ -173,16 +197,9 @@ class BotAdmin(HouseAdmin):
     @admin.display(description=_("see"))
     def links(self, bot: Bot) -> SafeString:
         """Its rows elsewhere."""
-        places = (
-            ("cycle", _("cycles")),
-            ("decision", _("decisions")),
-            ("order", _("orders")),
-            ("trade", _("trades")),
-            ("position", _("positions")),
-        )
         query = urlencode({"bot__id__exact": bot.pk})
         return format_html_join(
-            " · ", '<a href="{}?{}">{}</a>', ((reverse(f"admin:trading_{name}_changelist"), query, label) for name, label in places)
+            " · ", '<a href="{}?{}">{}</a>', ((reverse(f"admin:trading_{name}_changelist"), query, label) for name, label in PLACES)
         )
 
     @action(description=_("Start selected bots"), permissions=["change"])

@@ -1,3 +1,4 @@
+import django.core.validators
 from django.db import migrations, models
 
 
@@ -11,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='bot',
             name='tick_seconds',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Seconds, 1 to 59, instead of a schedule: the ticker watches the bot. Empty: the schedule decides.', null=True, verbose_name='look every'),
+            field=models.PositiveSmallIntegerField(blank=True, help_text='Seconds, 1 to 59, instead of a schedule: the ticker watches the bot. Empty: the schedule decides.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(59)], verbose_name='look every'),
         ),
         migrations.AddConstraint(
             model_name='bot',

@@ -1,5 +1,6 @@
 """Bots: one strategy on one symbol in one account, owned by one user, in one mode."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -67,6 +68,7 @@ class Bot(models.Model):
         _("look every"),
         null=True,
         blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(SLOWEST_TICK_S)],
         help_text=_("Seconds, 1 to 59, instead of a schedule: the ticker watches the bot. Empty: the schedule decides."),
     )
     risk_profile = models.ForeignKey(
