@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from dgbot.base.machine import machine_now
 from dgbot.core.errors import CredentialsRefused, ExchangeRejected, ExchangeUnavailable, OutcomeUnknown, RateLimited
@@ -18,7 +18,7 @@ from risk.models import Reservation, RiskProfile, RiskState
 from tests import factories
 from tests.factories import CASH, PRICE, SLOT, Died, Thread, World, dies, execute, planned_entry, planned_exit, rows, successor, world
 from trading.domain.lifecycle import Actor, Status
-from trading.models import AccountBalance, Bot, Order, OrderEvent, OrderSend, Position, Trade
+from trading.models import AccountBalance, Bot, Credential, Order, OrderEvent, OrderSend, Position, Trade
 from trading.models import VenueOrder as VenueOrderRow
 from trading.services import config, gateway, guardian, leases, orders, positions
 
@@ -169,7 +169,6 @@ def test_an_exit_outlives_any_number_of_failed_sends():
         ValueError("no JSON"),
         KeyError("uuid"),
         TimeoutError(),
-        CredentialsRefused("401"),
     ],
 )
 @pytest.mark.parametrize("is_accepted", [True, False])
@@ -324,6 +323,59 @@ def test_a_refused_entry_fails_and_gives_its_money_back():
     order = w.fill(planned_entry(w.bot))
 
     assert state(order) == ("failed", "released") and "lacks" in order.error_message and not Trade.objects.exists()
+
+
+def test_an_order_refused_for_its_key_has_failed_and_nothing_is_opened_until_the_key_is_good_again():
+    w = world()
+    key = Credential.objects.create(
+        account=w.bot.account,
+        sealed=b"x",
+        sealed_with="x",
+        shown="…abcd",
+        status="verified",
+        sealed_at=machine_now(),
+        checked_at=machine_now(),
+    )
+    w.edge.before["place"] = raises(CredentialsRefused("401 invalid_access_key"))
+    first = w.fill(planned_entry(w.bot))
+    w.edge.before.clear()
+    key.refresh_from_db()
+    assert state(first) == ("failed", "released") and sent(first) == 0
+    assert (key.status, "invalid_access_key" in key.cause) == ("doubted", True)
+
+    second = w.fill(planned_entry(w.bot, slot=SLOT + HOUR))
+    assert second.status == "denied" and "until a check passes" in second.error_message
+
+    Credential.objects.update(status="verified")  # as a check does
+    assert w.fill(planned_entry(w.bot, slot=SLOT + 2 * HOUR)).status == "filled"
+
+
+def test_an_exit_is_still_tried_with_a_doubted_key():
+    w = world()
+    position = bought(w)
+    w.edge.before["place"] = raises(CredentialsRefused("401"))
+    assert w.fill(planned_exit(position)).status == "failed"
+    w.edge.before.clear()
+
+    assert w.fill(planned_exit(position)).status == "filled"
+    books_agree(w)
+
+
+def test_rules_of_a_market_are_asked_for_outside_every_transaction():
+    w = world()
+    asked: list[bool] = []
+    w.edge.before["trading_rules"] = lambda *_, **__: asked.append(connection.in_atomic_block)
+    order = planned_entry(w.bot)
+    asked.clear()
+
+    w.edge.after["place"] = raises(OutcomeUnknown("timeout"))
+    w.fill(order)
+    w.edge.after.clear()
+    w.wait_out_the_send()
+    w.fill(order)
+    w.fill(planned_exit(Position.objects.get()))
+
+    assert asked and not any(asked)
 
 
 def test_after_a_refused_exit_the_next_one_is_another_order():

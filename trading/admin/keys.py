@@ -26,7 +26,13 @@ from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import account_key
 
 SOON = timedelta(days=30)  # an expiry nearer than this is shown in warning colours
-TONES = {KeyStatus.UNVERIFIED: "warn", KeyStatus.VERIFIED: "good", KeyStatus.REFUSED: "bad", KeyStatus.EXPIRED: "bad"}
+TONES = {
+    KeyStatus.UNVERIFIED: "warn",
+    KeyStatus.VERIFIED: "good",
+    KeyStatus.DOUBTED: "bad",
+    KeyStatus.REFUSED: "bad",
+    KeyStatus.EXPIRED: "bad",
+}
 PARTS = ("access_key", "secret_key", "passphrase")
 
 

@@ -6,10 +6,15 @@ from django.utils.translation import gettext_lazy as _
 
 
 class KeyStatus(models.TextChoices):
-    """What is known of a key. Only a verified one is used."""
+    """What is known of a key. Only a verified one opens positions.
+
+    unverified ──check──→ verified ──an order refused for its key──→ doubted ──check──→ verified
+                      └─→ refused, expired
+    """
 
     UNVERIFIED = "unverified", _("unverified")  # the gateway has not asked the exchange yet
     VERIFIED = "verified", _("verified")
+    DOUBTED = "doubted", _("doubted")  # it was good, and the exchange refused an order for it: exits are tried, entries wait for a check
     REFUSED = "refused", _("refused")  # by the exchange, or by us: it may withdraw
     EXPIRED = "expired", _("expired")
 

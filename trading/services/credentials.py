@@ -98,6 +98,30 @@ def check(*, account: ExchangeAccount, exchange: Exchange) -> Credential:
     return _verdict(credential, rights=rights, status=status, cause=cause)
 
 
+def doubt(*, account_id: int, why: str) -> None:
+    """The exchange refused an order for its key: no entries of this account until a check of the key passes."""
+    with transaction.atomic():
+        row = Credential.objects.select_for_update().filter(account_id=account_id, status=KeyStatus.VERIFIED).first()
+        if row is None:
+            return  # doubted or refused before, or an account that needs no key
+        row.status, row.cause = KeyStatus.DOUBTED, f"The exchange refused an order for it: {why}"
+        row.save(update_fields=["status", "cause"])
+        audit.record(
+            actor="gateway",
+            action="doubt key",
+            target=f"account:{account_id}",
+            reason=row.cause,
+            diff={"status": [KeyStatus.VERIFIED, KeyStatus.DOUBTED]},
+        )
+    log.error("account=%s opens nothing until its key is checked: %s", account_id, why)
+
+
+def why_no_entries(account_id: int) -> str:
+    """Why the key of this account opens nothing, or an empty text. Pretended money needs no key."""
+    row = Credential.objects.filter(account_id=account_id, status=KeyStatus.DOUBTED).first()
+    return "" if row is None else f"the key of its account is doubted until a check passes ({row.cause})"
+
+
 def judge(rights: KeyRights, *, is_demo: bool, now: datetime) -> tuple[KeyStatus, str]:
     """What we make of a key's rights, and why. What the exchange does not tell is no reason to refuse."""
     if rights.expires_at is not None and rights.expires_at <= now:

@@ -18,8 +18,8 @@ from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder, machine_now
-from dgbot.core.errors import BadInput, DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
-from dgbot.core.types import Mode, Purpose, Side, VenueOrder, VenueOrderStatus
+from dgbot.core.errors import BadInput, CredentialsRefused, DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
+from dgbot.core.types import Mode, Purpose, Side, TradingRules, VenueOrder, VenueOrderStatus
 from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.models import KillLevel, Reservation, ReservationStatus
@@ -27,7 +27,7 @@ from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
 from trading.selectors.limits import OWNERS_OF_LIMITS
-from trading.services import config, entry_limits, leases, orders, positions, switches
+from trading.services import config, credentials, entry_limits, leases, orders, positions, switches
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,10 @@ def send(permit: Permit, *, venue: Venue, tenure: Tenure) -> None:
     except ExchangeUnavailable as error:
         _not_sent(permit, venue=venue, why=str(error))
     except ExchangeRejected as error:
-        _rejected(permit, venue=venue, error=error)
+        _rejected(permit, venue=venue, code=error.code, why=str(error))
+    except CredentialsRefused as error:  # certainly not accepted: the exchange does not know us
+        _rejected(permit, venue=venue, code="credentials_refused", why=str(error))
+        credentials.doubt(account_id=permit.order.account_id, why=str(error))
     except Exception as error:  # whatever it was, the exchange may have the order: it is unknown, and never sent again
         log.exception("order=%s bot=%s outcome unknown", permit.order.pk, permit.order.bot_id)
         _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")
@@ -177,25 +180,27 @@ def settle(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
 
 
 def _settle(order: Order, *, answer: VenueOrder | None, venue: Venue, tenure: Tenure) -> None:
+    rules = None if answer is None else _rules(answer, order=order, venue=venue)
     with transaction.atomic():
         order = _locked(order)
         if not leases.is_current(name=tenure.name, epoch=tenure.epoch):
             return
         _close_sends(order, SendResult.AMBIGUOUS, answer={"settled": answer is not None})
-        if answer is not None:
-            apply(order, answer=answer, venue=venue, actor=Actor.RECONCILER)
+        if answer is not None and rules is not None:
+            apply(order, answer=answer, rules=rules, now=venue.clock.now(), actor=Actor.RECONCILER)
         elif Mode(order.mode).is_recorded:
             _absent(order, now=venue.clock.now())  # a pretended exchange commits before it answers: "not found" is the truth
 
 
-def apply(order: Order, *, answer: VenueOrder, venue: Venue, actor: Actor) -> None:
-    """Book what the exchange says about an order, inside the caller's transaction. Booking it twice changes nothing."""
-    now = venue.clock.now()
+def apply(order: Order, *, answer: VenueOrder, rules: TradingRules, now: datetime, actor: Actor) -> None:
+    """Book what the exchange says about an order, inside the caller's transaction. Booking it twice changes nothing.
+
+    rules: of its market when the order was made, asked for before the transaction began.
+    """
     mismatch = _mismatch(order, answer)
     if mismatch:
         _dispute(order, actor=actor, now=now, mismatch=mismatch)
         return
-    rules = venue.exchange.trading_rules(order.symbol, at=answer.created_at)
     added = positions.book(order=order, fills=answer.fills, rules=rules)
     filled = order.filled_amount + added
     after = STATUS_OF[answer.status]
@@ -253,26 +258,30 @@ def lapse_planned(*, account_id: int, now: datetime, why: str) -> int:
 
 def _acknowledged(permit: Permit, *, venue: Venue, answer: VenueOrder) -> None:
     try:
+        rules = _rules(answer, order=permit.order, venue=venue)
         with transaction.atomic():
             order = _locked(permit.order)
             _close_sends(order, SendResult.ACKNOWLEDGED, answer={"exchange_order_id": answer.exchange_order_id, "status": answer.status})
             # A successor may have settled it while the answer was on its way; then this is late news, which is booked all the same.
             actor = Actor.GATEWAY if order.status == Status.SUBMITTING else Actor.RECONCILER
-            apply(order, answer=answer, venue=venue, actor=actor)
+            apply(order, answer=answer, rules=rules, now=venue.clock.now(), actor=actor)
     except VOID_ANSWER as error:
         log.exception("order=%s bot=%s outcome unknown: the answer cannot be booked", permit.order.pk, permit.order.bot_id)
         _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")
 
 
-def _rejected(permit: Permit, *, venue: Venue, error: ExchangeRejected) -> None:
+def _rules(answer: VenueOrder, *, order: Order, venue: Venue) -> TradingRules:
+    """The market's rules an answer is booked under: an adapter may have to ask for them, which no transaction waits for."""
+    return venue.exchange.trading_rules(order.symbol, at=answer.created_at)
+
+
+def _rejected(permit: Permit, *, venue: Venue, code: str, why: str) -> None:
     with transaction.atomic():
         order = _locked(permit.order)
         if order.status != Status.SUBMITTING:
             return  # a successor has settled it
-        _close_sends(order, SendResult.REJECTED, answer={"code": error.code, "message": str(error)})
-        orders.move(
-            order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": error.code}, error_message=str(error)
-        )
+        _close_sends(order, SendResult.REJECTED, answer={"code": code, "message": why})
+        orders.move(order, Status.FAILED, actor=Actor.GATEWAY, now=venue.clock.now(), evidence={"code": code}, error_message=why)
         _give_back(order)
         if order.position_id is not None and order.purpose != Purpose.ENTRY:
             positions.next_exit_version(position_id=order.position_id)
@@ -365,7 +374,7 @@ def _denial(order: Order) -> str:
 def _entry_denial(order: Order) -> str:
     if not order.bot.is_running:
         return "its bot has been stopped"
-    refusal = _refused_by_settings(order)
+    refusal = credentials.why_no_entries(order.account_id) or _refused_by_settings(order)
     if refusal:
         return refusal
     if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():

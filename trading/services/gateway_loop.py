@@ -16,6 +16,7 @@ from trading.services.venues import KeyOpener
 
 log = logging.getLogger(__name__)
 
+DOUBTED_EVERY_S = 30.0  # a key that was refused is tried again for exits and open questions, seldom enough to do no harm
 BALANCES_EVERY_S = 10.0  # of accounts at real exchanges, where each reading is a request
 
 
@@ -28,6 +29,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.held: dict[int, Tenure] = {}
         self.balances_due: dict[int, float] = {}
+        self.doubted_due: dict[int, float] = {}
         self.problems: dict[int, str] = {}
 
     def turn(self) -> None:
@@ -60,7 +62,7 @@ class Gateway:
             return
         self.problems.pop(account.pk, None)
         commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue))
-        if _may_trade(account):
+        if _may_trade(account) and self._is_turn_of(account):
             self._trade(account, venue=venue, tenure=tenure)
         elif _may_read(account) and self._are_balances_due(account):
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
@@ -70,6 +72,17 @@ class Gateway:
         if touched or venue.mode.is_recorded or self._are_balances_due(account):
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
         bots.settle_wanted(account_id=account.pk)
+
+    def _is_turn_of(self, account: ExchangeAccount) -> bool:
+        """Always, but for an account whose key is doubted."""
+        if Mode(account.mode) is not Mode.LIVE or not Credential.objects.filter(account=account, status=KeyStatus.DOUBTED).exists():
+            self.doubted_due.pop(account.pk, None)
+            return True
+        now = time.monotonic()
+        if now < self.doubted_due.get(account.pk, 0.0):
+            return False
+        self.doubted_due[account.pk] = now + DOUBTED_EVERY_S
+        return True
 
     def _are_balances_due(self, account: ExchangeAccount) -> bool:
         now = time.monotonic()
@@ -91,8 +104,9 @@ def _may_trade(account: ExchangeAccount) -> bool:
 
 
 def _may_read(account: ExchangeAccount) -> bool:
-    """Whether its key has been found good. Pretended money needs none."""
-    return Mode(account.mode) is not Mode.LIVE or Credential.objects.filter(account=account, status=KeyStatus.VERIFIED).exists()
+    """Whether its key has been found good, if not for the last order. Pretended money needs none."""
+    good = (KeyStatus.VERIFIED, KeyStatus.DOUBTED)
+    return Mode(account.mode) is not Mode.LIVE or Credential.objects.filter(account=account, status__in=good).exists()
 
 
 def _refusals(error: DgbotError) -> dict[CommandKind, Handler]:
