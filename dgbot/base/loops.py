@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
@@ -18,15 +19,15 @@ log = logging.getLogger(__name__)
 AFTER_LOSS_S = 1.0  # pause before the database is asked again
 
 
-def run_forever(*, process: str, step: Callable[[], None], wait: Callable[[], None]) -> None:
-    """Call `step`, then `wait`, until SIGTERM or SIGINT; a step that has begun is finished.
+def run_forever(*, process: str, step: Callable[[], None], wait: Callable[[], None], detail: Callable[[], dict[str, Any]] = dict) -> None:
+    """Call `step`, then `wait`, until SIGTERM or SIGINT; a step that has begun is finished. detail: shown beside the heartbeat.
 
     A lost database connection is logged and tried again; any other error ends the process, and its supervisor restarts it.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    beat = Pulse(process)
+    beat = Pulse(process, detail=detail)
     while not stopping.is_set():
         try:
             close_old_connections()
@@ -61,8 +62,8 @@ def beat_in_background(process: str) -> None:
 class Pulse:
     """Writes the heartbeat of one process at most every HEARTBEAT_S seconds, and looks whether others are late."""
 
-    def __init__(self, process: str) -> None:
-        self.process = process
+    def __init__(self, process: str, *, detail: Callable[[], dict[str, Any]] = dict) -> None:
+        self.process, self.detail = process, detail
         self.started_at: datetime | None = None
         self.next_at = 0.0
 
@@ -72,7 +73,7 @@ class Pulse:
             return
         if self.started_at is None:
             self.started_at = machine_now()
-        heartbeats.beat(process=self.process, started_at=self.started_at)
+        heartbeats.beat(process=self.process, started_at=self.started_at, **self.detail())
         heartbeats.raise_alarms()
         self.next_at = time.monotonic() + settings.HEARTBEAT_S
 

@@ -70,6 +70,7 @@ class Capabilities:
     closed_orders_window: timedelta = timedelta(days=7)  # longest span one question for closed orders covers
     book_depth: int = 15  # levels a side
     resting_orders: bool = True  # a limit order waits for its price; else what cannot be had at once is cancelled
+    streams_trades: bool = False  # a public feed tells prices, books and trades
     streams_orders: bool = False  # a private feed tells of orders and balances
 
 

@@ -3,6 +3,7 @@
 from dgbot.core.errors import VenueUnavailable
 from dgbot.core.protocols import Exchange
 from trading.exchanges.budget import Budget
+from trading.exchanges.feed import Dialect
 from trading.exchanges.keys import ApiKey
 
 
@@ -16,6 +17,19 @@ def build(exchange: str, *, key: ApiKey | None, is_demo: bool, budget: Budget, b
     if exchange == "bitget":
         return _bitget(key=key, is_demo=is_demo, budget=budget, base_url=base_url)
     raise VenueUnavailable(f"This version has no adapter for {exchange} yet.")
+
+
+def public_feed(exchange: str, *, base_url: str = "") -> Dialect:
+    """How the exchange's public feed speaks. Raises VenueUnavailable for an exchange without one. base_url: as for `build`."""
+    if exchange == "upbit":
+        from trading.exchanges import upbit_feed
+
+        return upbit_feed.UpbitPublicFeed(base_url or upbit_feed.BASE_URL)
+    if exchange == "bitget":
+        from trading.exchanges import bitget_feed
+
+        return bitget_feed.BitgetPublicFeed(base_url or bitget_feed.REAL_URL)
+    raise VenueUnavailable(f"This version has no feed of {exchange} yet.")
 
 
 def _upbit(*, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str) -> Exchange:

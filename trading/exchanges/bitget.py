@@ -97,6 +97,7 @@ CAPABILITIES = Capabilities(
     candles_per_page=RECENT_PAGE,
     closed_orders_window=ORDERS_WINDOW,
     book_depth=50,
+    streams_trades=True,
     streams_orders=True,
 )
 

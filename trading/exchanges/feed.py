@@ -56,6 +56,7 @@ class FeedTimes:
     first_pause_s: float = 0.5  # before the second attempt; doubles up to the longest
     longest_pause_s: float = 30.0
     refused_pause_s: float = 10.0  # at least, after HTTP 429 or 418: more would make it worse
+    gather_s: float = 0.2  # changes of what is followed are asked for together: each asking may open a gap
     read_again_after_s: float = 2.0  # lists of executions may lag behind the stream: read twice
     recover_attempts: int = 5
 
@@ -150,6 +151,7 @@ class Feed:
         self.times = times or FeedTimes()
         self.is_stale = False
         self.connections = 0
+        self.proven_at: float | None = None  # when the last probe left that was answered: all that was said before it has been heard
         self.unreadable = 0  # frames that said nothing usable
         self._dialect, self._recover, self._monotonic = dialect, recover, monotonic
         self._subscriptions: list[Subscription] = []
@@ -159,21 +161,44 @@ class Feed:
         self._socket: ClientConnection | None = None
         self._heard_at = self._connected_at = monotonic()
         self._was_probed = self._is_heard = False
+        self._probed_at = 0.0
 
     # --- following ---
-    def subscribe(self, topics: Iterable[Topic], *, capacity: int = QUEUE_CAPACITY) -> Subscription:
-        """Follow topics. The exchange is asked for the complete set of all subscribers at once."""
-        subscription = Subscription(topics=frozenset(topics), capacity=capacity, _close=self._forget)
+    def subscribe(self, topics: Iterable[Topic], *, capacity: int = QUEUE_CAPACITY, since: datetime | None = None) -> Subscription:
+        """Follow topics. The exchange is asked for the complete set of all subscribers at once.
+
+        since: executions from then on matter, so a line that is cut before the first one has a gap, too.
+        """
+        subscription = Subscription(topics=frozenset(), capacity=capacity, _close=self._forget)
+        self.widen(subscription, topics, since=since)
+        return subscription
+
+    def widen(self, subscription: Subscription, topics: Iterable[Topic], *, since: datetime | None = None) -> None:
+        """Let a subscription follow more; see `subscribe`. One that is new here begins to follow."""
+        subscription.topics |= frozenset(topics)
+        for symbol in {topic.symbol for topic in subscription.topics if topic.channel is Channel.TRADES}:
+            if symbol not in self._trackers:
+                self._trackers[symbol] = TradeTracker(symbol, since=since)
         if not self._subscriptions:
             self._heard_at = self._monotonic()
-        self._subscriptions.append(subscription)
+        if subscription not in self._subscriptions:
+            self._subscriptions.append(subscription)
         self._changed.set()
-        return subscription
 
     @property
     def topics(self) -> frozenset[Topic]:
         """What all subscribers follow together."""
         return frozenset().union(*(one.topics for one in self._subscriptions))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether this connection has been heard from."""
+        return self._socket is not None and self._is_heard
+
+    def is_whole(self, symbol: str) -> bool:
+        """Whether every execution of `symbol` that was heard has been told, and none is still to be read again."""
+        tracker = self._trackers.get(symbol)
+        return self.is_connected and tracker is not None and tracker.gap_since is None
 
     @property
     def silent_for_s(self) -> float:
@@ -240,6 +265,7 @@ class Feed:
 
     async def _serve(self, socket: ClientConnection) -> None:
         self._socket, self._was_probed, self._connected_at = socket, False, self._monotonic()
+        self.proven_at = None
         self.connections += 1
         for tracker in self._trackers.values():
             tracker.begin_gap()
@@ -263,6 +289,7 @@ class Feed:
                 for frame in self._dialect.ask(topics) if topics else ():
                     await socket.send(frame)
                 await self._changed.wait()
+                await asyncio.sleep(self.times.gather_s)
                 for tracker in self._trackers.values():  # whether a new request loses something is not documented
                     tracker.begin_gap()
 
@@ -292,6 +319,8 @@ class Feed:
 
     def _live(self) -> None:
         silent_for_s = self.silent_for_s
+        if self._was_probed:
+            self.proven_at = self._probed_at
         self._heard_at, self._was_probed = self._monotonic(), False
         if not self._is_heard:
             self._is_heard = True
@@ -327,33 +356,35 @@ class Feed:
         since, number = tracker.gap_since, tracker.gap_number
         if since is None:
             return
-        reason = ""
-        for attempt in range(self.times.recover_attempts):
-            try:
-                missed = await asyncio.to_thread(recover, tracker.symbol, since=since)
-            except ExchangeError as error:
-                reason = str(error)
-                await asyncio.sleep(min(self.times.first_pause_s * 2**attempt, self.times.longest_pause_s))
-                continue
-            if tracker.gap_number == number:  # else it was cut again meanwhile, and the newer gap covers this one
-                self._close_gap(tracker, missed)
-                await self._read_again(tracker, recover, since=since, number=number)
+        missed = await self._ask_again(tracker, recover, since=since, number=number)
+        if missed is None:
             return
-        if tracker.gap_number == number:
-            self._tell_all(GapUnfilled(tracker.symbol, since, reason))
-            self._close_gap(tracker, ())
-            tracker.confirm(number)
-
-    async def _read_again(self, tracker: TradeTracker, recover: Recover, *, since: datetime, number: int) -> None:
+        self._close_gap(tracker, missed)
         await asyncio.sleep(self.times.read_again_after_s)
-        try:
-            again = await asyncio.to_thread(recover, tracker.symbol, since=since)
-        except ExchangeError as error:
-            log.warning("feed=%s symbol=%s gap not read a second time: %s", self._dialect.url, tracker.symbol, error)
+        again = await self._ask_again(tracker, recover, since=since, number=number)
+        if again is None:
             return
         for trade in tracker.late(again):
             self._tell(TradeSeen(trade, is_late=True))
         tracker.confirm(number)
+
+    async def _ask_again(self, tracker: TradeTracker, recover: Recover, *, since: datetime, number: int) -> Sequence[MarketTrade] | None:
+        """The executions since then; None when a newer gap covers this one, or when they cannot be had, which is told."""
+        reason = ""
+        for attempt in range(self.times.recover_attempts):
+            try:
+                told = await asyncio.to_thread(recover, tracker.symbol, since=since)
+            except ExchangeError as error:
+                reason = str(error)
+                log.warning("feed=%s symbol=%s gap not read yet: %s", self._dialect.url, tracker.symbol, error)
+                await asyncio.sleep(min(self.times.first_pause_s * 2**attempt, self.times.longest_pause_s))
+            else:
+                return told if tracker.gap_number == number else None
+        if tracker.gap_number == number:
+            self._tell_all(GapUnfilled(tracker.symbol, since, reason))
+            self._close_gap(tracker, ())
+            tracker.confirm(number)
+        return None
 
     def _close_gap(self, tracker: TradeTracker, missed: Sequence[MarketTrade]) -> None:
         for trade, is_late in tracker.end_gap(missed):
@@ -364,7 +395,10 @@ class Feed:
         """Probe silence, tell of it, and cut a connection that only pretends to be one."""
         pause = min(self.times.probe_after_s, self.times.stale_after_s) / 4
         while True:
+            slept_from = self._monotonic()
             await asyncio.sleep(pause)
+            if self._monotonic() - slept_from > 2 * pause:
+                continue  # this process was held up: what waits in the socket is read before silence is judged
             if not self.topics:
                 self._heard_at = self._monotonic()
                 continue
@@ -375,7 +409,7 @@ class Feed:
                 await self._probe()
 
     async def _probe(self) -> None:
-        self._was_probed = True
+        self._was_probed, self._probed_at = True, self._monotonic()
         if self._socket is not None:
             with contextlib.suppress(WebSocketException):  # it has ended meanwhile
                 for frame in self._dialect.probe(self.topics):

@@ -13,12 +13,12 @@ OVERLAP = timedelta(seconds=2)  # read again from this much before the last one 
 class TradeTracker:
     """One symbol's executions. While a gap is being filled, live ones wait so that the order stays."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, *, since: datetime | None = None) -> None:
         self.symbol = symbol
         self.needs_recovery = False
         self.gap_number = 0
         self.gap_since: datetime | None = None  # stays until the gap is confirmed filled, so that a newer one covers it
-        self._last_at: datetime | None = None
+        self._last_at = since  # None: whatever came before the first one seen is of no interest
         self._order: deque[int] = deque()
         self._known: set[int] = set()
         self._waiting: list[MarketTrade] | None = None
@@ -26,7 +26,7 @@ class TradeTracker:
     def begin_gap(self) -> None:
         """The stream was interrupted: from now on live executions wait for the missed ones."""
         if self._last_at is None:
-            return  # nothing was seen before, so nothing can be missed
+            return  # nothing was wanted before, so nothing can be missed
         since = self._last_at - OVERLAP
         self.gap_since = since if self.gap_since is None else min(since, self.gap_since)
         self.gap_number += 1

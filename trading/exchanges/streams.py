@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.protocols import Quotes
 from dgbot.core.types import MarketTrade
 
@@ -21,11 +22,25 @@ class Told:
     until: datetime
 
 
+class TradesLost(ExchangeUnavailable):
+    """Executions are missing for good: bars of this stream would be wrong, so whoever builds them begins anew from candles."""
+
+
 class TradeStream(Protocol):
-    """One symbol's trades. Raises ExchangeUnavailable while the exchange is out of reach."""
+    """One symbol's trades. Raises ExchangeUnavailable while the exchange is out of reach, TradesLost when it is of no use any more."""
 
     def poll(self) -> Told:
         """What is new."""
+
+
+class Streams(Protocol):
+    """A feed that many follow. `market_feed.MarketFeed` is one."""
+
+    def trades(self, symbol: str, *, since: datetime) -> TradeStream:
+        """A stream of its own, from the executions at `since` (aware) on."""
+
+    def why_stale(self, symbol: str) -> str:
+        """Why nothing newer is known of `symbol`, in one sentence; empty while all is well."""
 
 
 @dataclass

@@ -26,6 +26,7 @@ CAPABILITIES = Capabilities(
     candles_per_page=200,
     closed_orders_window=timedelta(days=7),
     book_depth=30,
+    streams_trades=True,
     streams_orders=True,
 )
 PATHS = {Interval.SECOND_1: "seconds", Interval.DAY_1: "days"}

@@ -8,6 +8,7 @@ from backtests.candles.series import Candles
 from dgbot.core.interval import Interval
 from dgbot.core.protocols import Clock, Exchange, KrwRates
 from dgbot.core.types import Mode
+from trading.exchanges.streams import PolledTrades, Streams, TradeStream
 
 
 class CandleHistory(Protocol):
@@ -28,4 +29,15 @@ class Venue:
     clock: Clock
     exchange: Exchange
     history: CandleHistory
+    streams: Streams | None = None  # None: nothing is streamed to this process, so whoever wants trades asks again and again
     rates: KrwRates | None = None  # None: this venue knows no rate, so entries in other currencies than KRW are not sized
+
+    def trades(self, symbol: str, *, since: datetime) -> TradeStream:
+        """Trades between strangers from `since` (aware) on, as they happen."""
+        if self.streams is not None:
+            return self.streams.trades(symbol, since=since)
+        return PolledTrades(quotes=self.exchange, symbol=symbol, since=since)
+
+    def why_stale(self, symbol: str) -> str:
+        """Why nothing newer is known of `symbol`, in one sentence; empty while all is well, or where nothing is streamed."""
+        return "" if self.streams is None else self.streams.why_stale(symbol)

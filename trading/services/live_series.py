@@ -17,7 +17,8 @@ from dgbot.core.interval import Interval
 from dgbot.core.protocols import Quotes
 from dgbot.core.types import Candle
 from trading.domain.bars import BarBuilder
-from trading.exchanges.streams import PolledTrades, TradeStream
+from trading.exchanges.streams import TradeStream
+from trading.exchanges.venue import Venue
 
 KEPT = 2000  # candles behind a new anchor; several times the longest look-back of the shipped strategies
 
@@ -37,11 +38,11 @@ class LiveSeries:
     series: dict[datetime, Candles] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, *, exchange: str, symbol: str, interval: Interval, quotes: Quotes) -> "LiveSeries":
+    def begin(cls, *, exchange: str, symbol: str, interval: Interval, venue: Venue) -> "LiveSeries":
         """Start watching now. Raises ExchangeUnavailable."""
-        start = interval.open_of(quotes.server_time())
-        stream = PolledTrades(quotes=quotes, symbol=symbol, since=start)
-        return cls(exchange, symbol, interval, quotes=quotes, stream=stream, builder=BarBuilder(interval), known_at=start)
+        start = interval.open_of(venue.exchange.server_time())
+        stream = venue.trades(symbol, since=start)
+        return cls(exchange, symbol, interval, quotes=venue.exchange, stream=stream, builder=BarBuilder(interval), known_at=start)
 
     def poll(self) -> list[Candle]:
         """Bars that closed since the last poll, already added to every series. Raises ExchangeUnavailable."""

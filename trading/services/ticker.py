@@ -28,6 +28,7 @@ from backtests.candles.series import Candles
 from dgbot.core.errors import DgbotError, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from trading.domain.stages import Action, Outcome
+from trading.exchanges.streams import TradesLost
 from trading.exchanges.venue import Venue
 from trading.models import ACTIVE, Bot, ExchangeAccount, Position
 from trading.services import cycles, leases
@@ -52,6 +53,9 @@ ON CONFLICT (bot_id, hour) DO UPDATE SET
     left_out = tick_counts.left_out + EXCLUDED.left_out,
     worst_lateness_ms = greatest(tick_counts.worst_lateness_ms, EXCLUDED.worst_lateness_ms)
 """
+
+
+LineKey = tuple[str, str, Interval]  # exchange and market, symbol, interval
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Ticker:
     def __init__(self, *, venue_for: Callable[[ExchangeAccount], Venue], ring: Callable[[], None]) -> None:
         self.venue_for, self.ring = venue_for, ring
         self.watched: dict[int, Watched] = {}
-        self.lines: dict[tuple[str, str, Interval], LiveSeries] = {}
+        self.lines: dict[LineKey, LiveSeries] = {}
+        self.silent: dict[LineKey, str] = {}  # lines whose trades are unknown, and why
         self.looks: list[tuple[float, int]] = []  # heap of (planned, bot)
         self.beginning: dict[int, tuple[Bot, int]] = {}  # bots with their epochs, taken and not watched yet
         self.runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cycles")
@@ -191,7 +196,7 @@ class Ticker:
         market = bot.account.simulated_market_id
         key = (f"{bot.account.exchange}:{market or ''}", bot.symbol, Interval(bot.interval))
         if key not in self.lines:
-            self.lines[key] = LiveSeries.begin(exchange=bot.account.exchange, symbol=bot.symbol, interval=key[2], quotes=venue.exchange)
+            self.lines[key] = LiveSeries.begin(exchange=bot.account.exchange, symbol=bot.symbol, interval=key[2], venue=venue)
         return self.lines[key]
 
     def _drop(self, bot_id: int, why: str) -> None:
@@ -201,14 +206,32 @@ class Ticker:
     # --- Candles ---
     def poll(self) -> None:
         """Take in new trades; every bar that closes is a slot of the bots that watch it."""
-        for key, line in self.lines.items():
+        for key, line in list(self.lines.items()):
             try:
                 closed = line.poll()
-            except ExchangeUnavailable as error:
-                log.warning("%s: no bar closes while the trades are unknown: %s", " ".join(map(str, key)), error)
+            except TradesLost as error:
+                self._begin_anew(key, str(error))
                 continue
+            except ExchangeUnavailable as error:
+                self._complain(key, str(error))
+                continue
+            if self.silent.pop(key, None):
+                log.info("%s: trades are known again", _words(key))
             for watched in [one for one in self.watched.values() if closed and one.candles is line]:
                 self._run(watched, *(Slot(bar.opened_at + line.interval.length, is_between_candles=False) for bar in closed))
+
+    def _complain(self, key: LineKey, why: str) -> None:
+        """Once per incident, not five times a second."""
+        if key not in self.silent:
+            log.warning("%s: no bar closes while the trades are unknown: %s", _words(key), why)
+        self.silent[key] = why
+
+    def _begin_anew(self, key: LineKey, why: str) -> None:
+        """Bars with trades missing are worth nothing: the bots keep their leases and begin again from candles."""
+        log.error("%s: its bars begin anew from candles: %s", _words(key), why)
+        line = self.lines.pop(key)
+        for bot_id in [one.bot_id for one in self.watched.values() if one.candles is line]:
+            self._drop(bot_id, "its candles begin anew")
 
     # --- Looks ---
     def look(self) -> None:
@@ -310,3 +333,7 @@ class Ticker:
         if told:
             with connection.cursor() as cursor:
                 cursor.execute(COUNT, [json.dumps(told)])
+
+
+def _words(key: LineKey) -> str:
+    return " ".join(map(str, key))

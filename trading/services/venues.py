@@ -7,6 +7,7 @@ gateway, which can open keys, gets one that signs. replay is driven by its comma
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
+from typing import cast
 
 import redis
 from django.conf import settings
@@ -20,6 +21,7 @@ from dgbot.core.types import Fees, Mode
 from trading.exchanges import adapters
 from trading.exchanges.budget import BITGET_LIMITS, UPBIT_LIMITS, Budget, LocalBudget
 from trading.exchanges.keys import ApiKey
+from trading.exchanges.live_quotes import LiveQuotes
 from trading.exchanges.pretend import PretendExchange, capabilities_over
 from trading.exchanges.shared_budget import SharedBudget
 from trading.exchanges.simulated import SimulatedQuotes
@@ -27,6 +29,7 @@ from trading.exchanges.simulated_market import SimulatedMarket
 from trading.exchanges.venue import Venue
 from trading.models import Credential, ExchangeAccount
 from trading.models.accounts import ExchangeName
+from trading.services import feeds
 from trading.services.live_history import LiveHistory
 from trading.services.simulated_clock import SimulatedClock
 from trading.services.venue_store import DatabaseVenueStore
@@ -37,6 +40,7 @@ PAPER_FEES = {ExchangeName.UPBIT: KRW_FEES, ExchangeName.BITGET: USDT_FEES}
 LIMITS = {ExchangeName.UPBIT: UPBIT_LIMITS, ExchangeName.BITGET: BITGET_LIMITS}
 REDIS_TIMEOUT_S = 0.2  # a budget nobody answers for is counted here instead
 PUBLIC = "public"
+_live: dict[str, LiveQuotes] = {}
 # Set by the version that has proven the order path against every fault (reconciliation, late fills, lost answers).
 LIVE_ORDER_PATH_IS_PROVEN = False
 
@@ -72,16 +76,27 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
     if mode is Mode.SIMULATED:
         return _simulated(account)
     signed = _signed(account, open_key=open_key) if mode is Mode.LIVE and open_key is not None else None
-    clock, public = SystemClock(), public_exchange(account.exchange)
+    clock, quotes = SystemClock(), live_quotes(account.exchange)
+    public = cast(Exchange, quotes)  # it passes on what it does not tell itself
     exchange = signed or (_paper(account, public=public, clock=clock) if mode is Mode.PAPER else public)
     history = LiveHistory(exchange=account.exchange, source=public, clock=clock, page=public.capabilities.candles_per_page)
-    return Venue(mode=mode, clock=clock, exchange=exchange, history=history)
+    return Venue(mode=mode, clock=clock, exchange=exchange, history=history, streams=quotes.feed)
 
 
 @lru_cache(maxsize=8)
 def public_exchange(exchange: str) -> Exchange:
     """Public data of a real exchange, one connection pool for the process. Raises VenueUnavailable."""
     return adapters.build(exchange, key=None, is_demo=False, budget=budget_for(exchange, owner=PUBLIC), base_url=_base_url(exchange))
+
+
+def live_quotes(exchange: str) -> LiveQuotes:
+    """Public data at hand: from this process's feed if it follows one, else by REST. Raises VenueUnavailable."""
+    public = public_exchange(exchange)
+    feed = feeds.feed_of(exchange, quotes=public)
+    known = _live.get(exchange)
+    if known is None or known.exchange is not public or known.feed is not feed:
+        known = _live[exchange] = LiveQuotes(public, feed)
+    return known
 
 
 def budget_for(exchange: str, *, owner: str) -> Budget:

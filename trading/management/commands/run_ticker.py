@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from dgbot.base import warmups
 from dgbot.base.loops import run_forever
 from trading import doorbell
+from trading.services import feeds
 from trading.services.ticker import Ticker
 from trading.services.venues import venue_for
 
@@ -22,6 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
         warmups.run()  # a strategy's first import takes seconds, which looks must not wait for
+        feeds.follow()
         ticker = Ticker(venue_for=venue_for, ring=doorbell.ring)
-        run_forever(process="ticker", step=ticker.turn, wait=lambda: time.sleep(TURN_S))
+        run_forever(process="ticker", step=ticker.turn, wait=lambda: time.sleep(TURN_S), detail=lambda: {"feeds": feeds.states()})
         ticker.close()
+        feeds.close()

@@ -16,6 +16,9 @@ from trading.services.stages.context import Context
 def collect(context: Context) -> Collected:
     """Read candles, price, book and balances. Raises nothing for what is missing: it is listed in `unknown`."""
     unknown: list[Reason] = []
+    stale = context.venue.why_stale(context.bot.symbol)
+    if stale:
+        unknown.append(Reason("feed_stale", f"{stale[0].upper()}{stale[1:]}.", remedy="Nothing to do: it is dialled again by itself."))
     candles = _candles(context, unknown)
     ticker = _ticker(context, unknown)
     book = _book(context, unknown)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.conf import settings as django_settings
 
 from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.types import Mode
 from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.domain.assess import RiskUse, blocks
@@ -17,7 +18,7 @@ from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
 from trading.selectors.limits import of_account
-from trading.services import switches
+from trading.services import credentials, switches
 from trading.services.stages.context import Context
 from trading.services.stages.equity import account_equity, bot_equity
 
@@ -101,6 +102,12 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         unknown.append("the allocation is unknown until the exchange has told the account's cash")
     if account_state.equity is None:
         unknown.append("the account's equity is unknown")
+    stale = context.venue.why_stale(context.bot.symbol)
+    if stale:
+        unknown.append(stale)
+    doubt = credentials.why_no_entries(context.bot.account_id) if Mode(context.bot.mode) is Mode.LIVE else ""
+    if doubt:
+        unknown.append(doubt)
     states = (("bot", bot_state), ("account", account_state))
     return RiskUse(
         entries_today=bot_state.daily_trade_count,
