@@ -57,7 +57,8 @@ pytest_area() {  # label, folders…, then -- and options
         echo "--- $label: no tests yet"
         return
     fi
-    step "pytest $label" .venv/bin/python -m pytest "${folders[@]}" ${@+"$@"}
+    # Two at a time: most tests wait for a server or a clock. Each worker starts servers of its own.
+    step "pytest $label" .venv/bin/python -m pytest -n 2 --dist loadfile "${folders[@]}" ${@+"$@"}
 }
 
 find_chromium() {

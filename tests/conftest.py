@@ -1,8 +1,10 @@
 """What holds for every test: the area is the folder, and tables with guards can be emptied."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 from dgbot.local.paths import Places
@@ -14,6 +16,13 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: Places) -> None:
     """pytest-django asks for this before the first test with a database: by then the servers run."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The exchange's own connection mirrors the test database, which can only be dropped once it is closed."""
+    yield
+    connections["venue"].close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,10 @@ import pytest
 from dgbot.local.paths import Places
 from dgbot.local.servers import POSTGRES, VALKEY, Servers
 
-WANTED = tuple(name for name, variable in ((POSTGRES, "DATABASE_URL"), (VALKEY, "REDIS_URL")) if not os.environ.get(variable))
+OURS = "TESTS_START_SERVERS"  # tells pytest's parallel workers, who inherit our addresses, to start servers of their own
+VARIABLES = {POSTGRES: "DATABASE_URL", VALKEY: "REDIS_URL"}
+WANTED = tuple(os.environ[OURS].split()) if OURS in os.environ else tuple(name for name in VARIABLES if not os.environ.get(VARIABLES[name]))
+os.environ[OURS] = " ".join(WANTED)
 
 
 def _make_folder() -> Path:

@@ -272,7 +272,7 @@ def test_one_version_names_one_state_of_all_settings():
 @pytest.mark.usefixtures("first_settings")
 def test_concurrent_changes_never_give_a_mixed_reading():
     by, stop = factories.user(), threading.Event()
-    levels, minutes = ["low", "high"], [30, 15]
+    levels, amounts = ["low", "high"], [30_000, 15_000]
 
     def write(key: str, field: str, values: list[Any]) -> None:
         for number in range(12):
@@ -282,11 +282,11 @@ def test_concurrent_changes_never_give_a_mixed_reading():
         seen: dict[int | None, set[Any]] = {}
         while not stop.is_set():
             now = config.current()
-            seen.setdefault(now.version, set()).add((now.risk_level, now.interval_minutes))
+            seen.setdefault(now.version, set()).add((now.risk_level, now.max_trade_amount_krw))
         return seen
 
     reader = Thread(read)
-    writers = [Thread(lambda: write("risk_level", "level", levels)), Thread(lambda: write("trading_interval_minutes", "minutes", minutes))]
+    writers = [Thread(lambda: write("risk_level", "level", levels)), Thread(lambda: write("max_trade_amount_krw", "amount", amounts))]
     for writer in writers:
         writer.join_or_fail()
     stop.set()
