@@ -1,12 +1,10 @@
 """The fake Bitget as one thing: engine, futures, keys, limits, REST and websocket on one loopback port."""
 
 import itertools
-import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
-from dgbot.core.types import Side
 from tests.fakes.bitget.accounts import FakeAccount, authenticate
 from tests.fakes.bitget.desk import CandlesOf, Desk, smooth_candle
 from tests.fakes.bitget.errors import BitgetError, error_answer
@@ -15,6 +13,7 @@ from tests.fakes.bitget.sockets import PRIVATE, PUBLIC, Sockets
 from tests.fakes.core.books import Book, ladder
 from tests.fakes.core.clock import FakeClock
 from tests.fakes.core.engine import Engine
+from tests.fakes.core.fake import FakeExchange
 from tests.fakes.core.limits import TokenBucket
 from tests.fakes.core.money import Wallets
 from tests.fakes.core.orders import Market
@@ -29,8 +28,11 @@ PRIVATE_PER_S, PUBLIC_PER_S = 10, 20
 Act = Callable[[FakeAccount, Request], Any]
 
 
-class FakeBitget:
+class FakeBitget(FakeExchange):
     """Use as a context manager. `engine` is the truth; `desk`, `sockets` and `server.faults` hold the switches."""
+
+    lot = Decimal("0.01")
+    small_lots = 100
 
     def __init__(
         self,
@@ -58,24 +60,6 @@ class FakeBitget:
         self._limits: dict[tuple[str, str], TokenBucket] = {}
         self._public, self._private = self._public_table(), self._private_table()
 
-    # --- life ---
-    def __enter__(self) -> Self:
-        self.server.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """What stands for https://api.bitget.com."""
-        return self.server.url
-
-    @property
-    def websocket_url(self) -> str:
-        """What stands for wss://ws.bitget.com."""
-        return self.server.websocket_url
-
     # --- setting the stage ---
     def open_market(self, raw: str = "ETHUSDT", *, book: Book | None = None, price: int = 3000, **changes: Any) -> Market:
         """Open a USDT perpetual with a tick of 0.01 and a step of 0.01, and 15 even levels around `price`."""
@@ -101,15 +85,6 @@ class FakeBitget:
         self.accounts[account.key] = account
         self.engine.deposit(account.name, "USDT", usdt)
         return account
-
-    def strangers_trade(self, raw: str, *, count: int, seed: int = 1) -> None:
-        """A few small trades at the best prices, for streams."""
-        chance = random.Random(seed)
-        for _number in range(count):
-            side = chance.choice(list(Side))
-            best = self.engine.best(raw, Side.SELL if side is Side.BUY else Side.BUY)
-            if best is not None:
-                self.engine.stranger_trades(raw, price=best.price, amount=Decimal(chance.randint(1, 100)).scaleb(-2), taker_side=side)
 
     def disagreements(self) -> list[str]:
         """Where the ledger of truth contradicts itself. Empty is what every test should find at its end."""

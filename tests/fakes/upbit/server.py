@@ -1,15 +1,14 @@
 """The fake Upbit as one thing: engine, keys, limits, REST and websocket on one loopback port."""
 
-import random
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
-from dgbot.core.types import Side
 from tests.fakes.core.books import Book, ladder
 from tests.fakes.core.clock import FakeClock
 from tests.fakes.core.engine import Engine
+from tests.fakes.core.fake import FakeExchange
 from tests.fakes.core.limits import Bans, FixedWindow, Limit, TokenBucket
 from tests.fakes.core.orders import Market
 from tests.fakes.core.server import Answer, FakeServer, Request
@@ -44,7 +43,7 @@ def btc_market(symbol: str = "KRW-BTC", **changes: Any) -> Market:
     return Market(**{**rules, **changes})
 
 
-class FakeUpbit:
+class FakeUpbit(FakeExchange):
     """Use as a context manager. `engine` is the truth, `server.faults` and `sockets` hold the switches."""
 
     def __init__(
@@ -77,24 +76,6 @@ class FakeUpbit:
         self.sockets.server = self.server
         self._routes = self._table()
 
-    # --- life ---
-    def __enter__(self) -> Self:
-        self.server.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """What stands for https://api.upbit.com."""
-        return self.server.url
-
-    @property
-    def websocket_url(self) -> str:
-        """What stands for wss://api.upbit.com."""
-        return self.server.websocket_url
-
     # --- setting the stage ---
     def open_market(self, symbol: str = "KRW-BTC", *, book: Book | None = None, price: int = 100_000_000, **changes: Any) -> Market:
         """Open a KRW market; by default 15 even levels of about ten million KRW around `price`."""
@@ -109,15 +90,6 @@ class FakeUpbit:
         key = Key(access=access, secret=secret, **more)
         self.gatekeeper.keys[access] = key
         return key
-
-    def strangers_trade(self, symbol: str, *, count: int, seed: int = 1) -> None:
-        """A few small trades at the best prices, for streams and candles."""
-        chance = random.Random(seed)
-        for _number in range(count):
-            side = chance.choice(list(Side))
-            best = self.engine.best(symbol, Side.SELL if side is Side.BUY else Side.BUY)
-            if best is not None:
-                self.engine.stranger_trades(symbol, price=best.price, amount=Decimal(chance.randint(1, 10_000)).scaleb(-6), taker_side=side)
 
     # --- answering ---
     def handle(self, request: Request) -> Answer:
