@@ -11,7 +11,8 @@ from typing import Protocol
 
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.protocols import Quotes
-from dgbot.core.types import MarketTrade
+from dgbot.core.types import MarketTrade, OrderBook, Ticker
+from trading.exchanges.feed_events import Channel
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Streams(Protocol):
 
     def trades(self, symbol: str, *, since: datetime) -> TradeStream:
         """A stream of its own, from the executions at `since` (aware) on."""
+
+    def follow(self, symbol: str, *channels: Channel) -> None:
+        """Hear of a symbol from now on. Following it again changes nothing."""
+
+    def ticker(self, symbol: str) -> Ticker | None:
+        """The last price, as long as the feed is fresh."""
+
+    def order_book(self, symbol: str) -> OrderBook | None:
+        """The book, as long as the feed is fresh."""
 
     def why_stale(self, symbol: str) -> str:
         """Why nothing newer is known of `symbol`, in one sentence; empty while all is well."""

@@ -1,6 +1,7 @@
 """Everything the platform records about trading, one idea per module."""
 
 from trading.models.accounts import AccountBalance, ExchangeAccount
+from trading.models.alarms import PriceAlarm
 from trading.models.bots import ACTIVE, Bot, BotStatus
 from trading.models.commands import Command, CommandKind, CommandState
 from trading.models.config import BotConfig, ConfigVersion
@@ -38,6 +39,7 @@ __all__ = [
     "OrderSend",
     "PortfolioSnapshot",
     "Position",
+    "PriceAlarm",
     "SendResult",
     "SimulatedMarket",
     "StageResult",

@@ -27,7 +27,7 @@ from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, ExchangeAccount, Order, OrderSend, SendResult
 from trading.selectors.limits import OWNERS_OF_LIMITS
-from trading.services import config, credentials, entry_limits, leases, orders, positions, switches
+from trading.services import config, credentials, entry_limits, leases, orders, positions, price_alarms, switches
 
 log = logging.getLogger(__name__)
 
@@ -374,7 +374,11 @@ def _denial(order: Order) -> str:
 def _entry_denial(order: Order) -> str:
     if not order.bot.is_running:
         return "its bot has been stopped"
-    refusal = credentials.why_no_entries(order.account_id) or _refused_by_settings(order)
+    refusal = (
+        credentials.why_no_entries(order.account_id)
+        or price_alarms.why_no_entries(exchange=order.account.exchange, symbol=order.symbol)
+        or _refused_by_settings(order)
+    )
     if refusal:
         return refusal
     if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():

@@ -1,7 +1,7 @@
 """The guardian: follows prices and plans protective exits between cycles. Needs no Celery, no Redis, no analyst, no web."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from dgbot.core.types import Ticker
@@ -19,13 +19,21 @@ def watched_symbols(*, account_id: int) -> Collection[str]:
     return set(Position.objects.open().filter(account_id=account_id).values_list("symbol", flat=True))
 
 
-def step(*, account_id: int, tick: Ticker, now: datetime) -> list[Order]:
-    """Plan the exit of every position that ends at this price. A repeat plans nothing new: one exit per position and version."""
+def reached(position: Position, tick: Ticker) -> str | None:
+    """Why a position ends at this price, or None."""
+    return exit_due(price=tick.price, stop_price=position.stop_price, target_price=position.target_price)
+
+
+def step(*, account_id: int, tick: Ticker, now: datetime, due: Callable[[Position, Ticker], str | None] = reached) -> list[Order]:
+    """Plan the exit of every position that ends at this price. A repeat plans nothing new: one exit per position and version.
+
+    due: why a position ends, for a market where one price alone is not believed.
+    """
     held = Position.objects.open().filter(account_id=account_id, symbol=tick.symbol, amount__gt=0).select_related("bot__account")
-    due = [(position, exit_due(price=tick.price, stop_price=position.stop_price, target_price=position.target_price)) for position in held]
+    reasons = [(position, due(position, tick)) for position in held]
     return [
         orders.plan_exit(position=position, reason=reason, now=now)
-        for position, reason in due
+        for position, reason in reasons
         if reason is not None and not _is_frozen(position)
     ]
 

@@ -1,6 +1,5 @@
 """The guardian process: protective exits between cycles."""
 
-import logging
 import time
 from typing import Any
 
@@ -8,14 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from dgbot.base.loops import run_forever
-from dgbot.core.errors import ExchangeUnavailable, VenueUnavailable
-from dgbot.core.types import Mode
 from trading import doorbell
-from trading.models import ExchangeAccount
-from trading.services import guardian, leases
+from trading.services import feeds
+from trading.services.guardian_loop import Guardian
 from trading.services.venues import venue_for
-
-log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -25,24 +20,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
-        run_forever(process="guardian", step=self.turn, wait=lambda: time.sleep(settings.GUARDIAN_TICK_S))
-
-    def turn(self) -> None:
-        """Look once at every price that protects something."""
-        for account in ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market"):
-            symbols = guardian.watched_symbols(account_id=account.pk)
-            if not symbols or leases.acquire(name=f"guardian:{account.pk}", seconds=settings.LEASE_S) is None:
-                continue
-            try:
-                venue = venue_for(account)
-            except VenueUnavailable as error:
-                log.warning("account=%s is not watched: %s", account.pk, error)
-                continue
-            for symbol in symbols:
-                try:
-                    tick = venue.exchange.ticker(symbol)
-                except ExchangeUnavailable as error:
-                    log.warning("account=%s symbol=%s price unknown: %s", account.pk, symbol, error)
-                    continue
-                if guardian.step(account_id=account.pk, tick=tick, now=tick.known_at):
-                    doorbell.ring()
+        feeds.follow()
+        guardian = Guardian(venue_for=venue_for, ring=doorbell.ring)
+        run_forever(
+            process="guardian",
+            step=guardian.turn,
+            wait=lambda: time.sleep(settings.GUARDIAN_TICK_S),
+            detail=lambda: {"feeds": feeds.states()},
+        )
+        guardian.close()
+        feeds.close()

@@ -18,7 +18,7 @@ from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
 from trading.selectors.limits import of_account
-from trading.services import credentials, switches
+from trading.services import credentials, price_alarms, switches
 from trading.services.stages.context import Context
 from trading.services.stages.equity import account_equity, bot_equity
 
@@ -102,12 +102,7 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         unknown.append("the allocation is unknown until the exchange has told the account's cash")
     if account_state.equity is None:
         unknown.append("the account's equity is unknown")
-    stale = context.venue.why_stale(context.bot.symbol)
-    if stale:
-        unknown.append(stale)
-    doubt = credentials.why_no_entries(context.bot.account_id) if Mode(context.bot.mode) is Mode.LIVE else ""
-    if doubt:
-        unknown.append(doubt)
+    unknown += _unknown_to_others(context)
     states = (("bot", bot_state), ("account", account_state))
     return RiskUse(
         entries_today=bot_state.daily_trade_count,
@@ -118,6 +113,15 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         unproven_orders=Order.objects.unsettled().filter(bot=context.bot).count(),
         switched_off=switches.blocking(context.bot, settings=context.settings),
     )
+
+
+def _unknown_to_others(context: Context) -> list[str]:
+    """What feed, guardian and gateway say against entries of a bot at a real market."""
+    bot = context.bot
+    if Mode(bot.mode).is_recorded:
+        return []
+    alarm = price_alarms.why_no_entries(exchange=bot.account.exchange, symbol=bot.symbol)
+    return [why for why in (context.venue.why_stale(bot.symbol), alarm, credentials.why_no_entries(bot.account_id)) if why]
 
 
 def _price(context: Context) -> Decimal | None:
