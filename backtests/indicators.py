@@ -1,8 +1,10 @@
-"""The one wrapper over TA-Lib, Wilder's conventions. Unknown is NaN: over the warm-up, and wherever the formula says nothing.
+"""Indicators by Wilder's conventions, as TA-Lib has them. Unknown is NaN: over the warm-up, and wherever the formula says nothing.
 
 Every function takes finite, contiguous float64 columns (n,), oldest first, and returns (n,) float64; a column may begin with
 unknowns, as another indicator's warm-up does. Value t depends on bars up to t only, so a prefix of the bars gives a prefix of
-the results, to the bit. Raises ValueError for anything else: TA-Lib would go on and answer nonsense.
+the results, to the bit. Raises ValueError for anything else: most libraries would go on and answer nonsense.
+
+What strategies ask for at every bar is compiled in `indicator_kernels`, the rest is TA-Lib's: docs/decisions/0011-own-indicators.md
 """
 
 import math
@@ -16,28 +18,28 @@ from numpy.typing import NDArray
 Column = NDArray[np.float64]
 
 WILDER_BARS = 14  # Wilder's own length for RSI, ATR and ADX
+NOTHING: Column = np.empty(0)
 PART = 4096  # bars looked at together
 WILDER_LOOK_BACK = 125  # bars after which all older ones together weigh under a thousandth in ADX14, the slowest of the three
 
 
 def sma(values: Column, bars: int) -> Column:
     """Mean of the `bars` bars up to t. Unknown for the first bars − 1."""
-    return _known_part(values, lambda known: _windowed("SMA", known, bars), needed=bars)
+    return _mean(values, bars, lag=0)
 
 
 def bollinger_bands(close: Column, *, bars: int = 20, deviations: float = 2.0) -> tuple[Column, Column, Column]:
     """Upper, middle and lower band: mean ± deviations · σ of the `bars` closes up to t, σ of the population (divided by n)."""
-    known = _checked(close)
-    if len(known) < bars:
-        return _unknown(close), _unknown(close), _unknown(close)
-    upper, middle, lower = _talib().BBANDS(known, timeperiod=bars, nbdevup=deviations, nbdevdn=deviations)
+    upper, middle, lower = np.empty_like(_shaped(close)), np.empty_like(close), np.empty_like(close)
+    _refuse_unless(_kernels().bands(close, bars, deviations, upper, middle, lower), close)
     return upper, middle, lower
 
 
 def bollinger_width(close: Column, *, bars: int = 20, deviations: float = 2.0) -> Column:
     """(upper − lower) / middle, a fraction: 0.01 is 1 %. Unknown for the first bars − 1."""
-    upper, middle, lower = bollinger_bands(close, bars=bars, deviations=deviations)
-    return (upper - lower) / middle
+    width = np.empty_like(_shaped(close))
+    _refuse_unless(_kernels().bands(close, bars, deviations, width, NOTHING, NOTHING), close)
+    return width
 
 
 def bollinger_position(close: Column, *, bars: int = 20, deviations: float = 2.0) -> Column:
@@ -48,7 +50,9 @@ def bollinger_position(close: Column, *, bars: int = 20, deviations: float = 2.0
 
 def ema(values: Column, bars: int) -> Column:
     """Exponential mean with α = 2 / (bars + 1), seeded with the mean of the first `bars`. Unknown for the first bars − 1."""
-    return _known_part(values, lambda known: _windowed("EMA", known, bars), needed=bars)
+    first, mean = _first_known(values), np.empty_like(_shaped(values))
+    _refuse_unless(_kernels().exponential(values, first, bars, mean), values[first:])
+    return mean
 
 
 def ema_look_back(bars: int) -> int:
@@ -61,19 +65,18 @@ def macd(close: Column, *, fast_bars: int = 12, slow_bars: int = 26, signal_bars
 
     Quote currency. Both means are seeded at the same bar. Unknown for the first slow_bars + signal_bars − 2 bars.
     """
-    known = _checked(close)
-    if len(known) < slow_bars + signal_bars - 1:
-        return _unknown(close), _unknown(close), _unknown(close)
-    line, signal, histogram = _talib().MACD(known, fastperiod=fast_bars, slowperiod=slow_bars, signalperiod=signal_bars)
+    fast_bars, slow_bars = min(fast_bars, slow_bars), max(fast_bars, slow_bars)
+    line, signal, histogram = np.empty_like(_shaped(close)), np.empty_like(close), np.empty_like(close)
+    _refuse_unless(_kernels().convergence(close, fast_bars, slow_bars, signal_bars, line, signal, histogram), close)
     return line, signal, histogram
 
 
 def atr(high: Column, low: Column, close: Column, *, bars: int = WILDER_BARS) -> Column:
     """Average true range in quote currency, smoothed as Wilder does. Unknown for the first `bars` bars."""
-    high, low, close = _checked_together(high, low, close)
-    if len(close) <= bars:
-        return _unknown(close)
-    return _talib().ATR(high, low, close, timeperiod=bars)
+    _shaped_together(high, low, close)
+    mean = np.empty_like(close)
+    _refuse_unless(_kernels().true_range(high, low, close, bars, mean), high, low, close)
+    return mean
 
 
 def atr14(high: Column, low: Column, close: Column) -> Column:
@@ -89,11 +92,8 @@ def atr_fraction(high: Column, low: Column, close: Column, *, bars: int = WILDER
 def rsi(close: Column, *, bars: int = WILDER_BARS) -> Column:
     """Relative strength, 0…100, smoothed as Wilder does. Unknown for the first `bars` bars and until the price has moved:
     without a move it is 0/0, TA-Lib says 0."""
-    known = _checked(close)
-    if len(known) <= bars:
-        return _unknown(close)
-    strength = _talib().RSI(known, timeperiod=bars)
-    strength[: _first_place(lambda part: known[1:][part] != known[:-1][part], len(known) - 1) + 1] = np.nan
+    strength = np.empty_like(_shaped(close))
+    _refuse_unless(_kernels().relative_strength(close, bars, strength), close)
     return strength
 
 
@@ -107,11 +107,10 @@ def adx14(high: Column, low: Column, close: Column) -> Column:
 
     Before any directional movement DX is 0/0; TA-Lib would count such bars as zero and stay too low long after.
     """
-    high, low, close = _checked_together(high, low, close)
-    start = _first_directional(high, low)
-    if len(close) - start < 2 * WILDER_BARS:
-        return _unknown(close)
-    return _after(start, _talib().ADX(high[start:], low[start:], close[start:], timeperiod=WILDER_BARS))
+    _shaped_together(high, low, close)
+    strength = np.empty_like(close)
+    _refuse_unless(_kernels().directional(high, low, close, WILDER_BARS, strength), high, low, close)
+    return strength
 
 
 def directional14(high: Column, low: Column, close: Column) -> tuple[Column, Column]:
@@ -152,7 +151,7 @@ def cci(high: Column, low: Column, close: Column, *, bars: int = 20) -> Column:
         return _unknown(close)
     typical = _typical(high, low, close)
     index = _talib().CCI(high, low, close, timeperiod=bars)
-    is_flat = _windowed("MAX", typical, bars) == _windowed("MIN", typical, bars)
+    is_flat = _top(typical, bars, sign=1.0, lag=0) == _top(typical, bars, sign=-1.0, lag=0)
     return np.where(is_flat, np.nan, index)
 
 
@@ -203,10 +202,8 @@ def vwap(high: Column, low: Column, close: Column, volume: Column, *, bars: int 
 
 def donchian(high: Column, low: Column, bars: int) -> tuple[Column, Column]:
     """Highest high and lowest low of the `bars` bars up to t. Unknown for the first bars − 1."""
-    high, low = _checked_together(high, low)
-    if len(high) < bars:
-        return _unknown(high), _unknown(low)
-    return _windowed("MAX", high, bars), _windowed("MIN", low, bars)
+    _shaped_together(high, low)
+    return _top(high, bars, sign=1.0, lag=0), _top(low, bars, sign=-1.0, lag=0)
 
 
 def window_sum(values: Column, bars: int) -> Column:
@@ -226,17 +223,17 @@ def window_sum(values: Column, bars: int) -> Column:
 
 def max_before(values: Column, bars: int) -> Column:
     """The largest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: _windowed("MAX", known, bars), needed=bars))
+    return _top(values, bars, sign=1.0, lag=1)
 
 
 def min_before(values: Column, bars: int) -> Column:
     """The smallest of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(_known_part(values, lambda known: _windowed("MIN", known, bars), needed=bars))
+    return _top(values, bars, sign=-1.0, lag=1)
 
 
 def mean_before(values: Column, bars: int) -> Column:
     """The mean of the `bars` bars before t, t excluded. Unknown for the first `bars`."""
-    return _before(sma(values, bars))
+    return _mean(values, bars, lag=1)
 
 
 def _typical(high: Column, low: Column, close: Column) -> Column:
@@ -257,35 +254,51 @@ def _talib() -> Any:
     return talib
 
 
-def _windowed(name: str, known: Column, bars: int) -> Column:
-    """A TA-Lib function of one window; of a window of one bar, which TA-Lib refuses, all of them are the bar itself."""
-    return known.copy() if bars == 1 else getattr(_talib(), name)(known, timeperiod=bars)
+@cache
+def _kernels() -> Any:
+    """The compiled part, loaded when first needed: numba is a quarter of a second that the web need not spend."""
+    from backtests import indicator_kernels
+
+    return indicator_kernels
 
 
-def _known_part(values: Column, indicator: Callable[[Column], Column], *, needed: int) -> Column:
-    first = 0 if len(values) and math.isfinite(values[0]) else _first_true(np.isfinite(values))
-    known = _checked(values[first:])
-    if len(known) < needed:
-        return _unknown(values)
-    return _after(first, indicator(known))
+def _mean(values: Column, bars: int, *, lag: int) -> Column:
+    first, mean = _first_known(values), np.empty_like(_shaped(values))
+    _refuse_unless(_kernels().window_mean(values, first, bars, lag, mean), values[first:])
+    return mean
 
 
-def _after(start: int, known: Column) -> Column:
-    """`known` behind `start` unknown bars; without any, as it is."""
-    if start == 0:
-        return known
-    result = np.empty(start + len(known))
-    result[:start], result[start:] = np.nan, known
-    return result
+def _top(values: Column, bars: int, *, sign: float, lag: int) -> Column:
+    first, top = _first_known(values), np.empty_like(_shaped(values))
+    _refuse_unless(_kernels().window_top(values, first, bars, lag, sign, top), values[first:])
+    return top
 
 
-def _before(values: Column) -> Column:
-    return _after(1, values[:-1]) if len(values) else values
+def _first_known(values: Column) -> int:
+    """The first bar that is not unknown, the length when there is none."""
+    return 0 if not len(values) or math.isfinite(values[0]) else _first_true(np.isfinite(values))
+
+
+def _shaped(values: Column) -> Column:
+    if values.ndim != 1 or values.dtype != np.float64 or not values.flags.c_contiguous:
+        raise ValueError(f"a contiguous float64 column is needed, was {values.dtype} of shape {values.shape}")
+    return values
+
+
+def _shaped_together(*columns: Column) -> None:
+    if len({len(_shaped(column)) for column in columns}) != 1:
+        raise ValueError(f"columns must be equally long, were {[len(column) for column in columns]}")
+
+
+def _refuse_unless(is_finite: bool, *columns: Column) -> None:
+    """Raises ValueError naming the value that is not finite; a kernel only tells that there is one."""
+    if not is_finite:
+        for column in columns:
+            _checked(column)
 
 
 def _checked(values: Column) -> Column:
-    if values.ndim != 1 or values.dtype != np.float64 or not values.flags.c_contiguous:
-        raise ValueError(f"a contiguous float64 column is needed, was {values.dtype} of shape {values.shape}")
+    _shaped(values)
     # A sum is finite only when every value is, and reads the column once; the exact look follows where it is not.
     if not math.isfinite(values.sum()) and not np.isfinite(values).all():
         at = _first_true(~np.isfinite(values))
@@ -294,23 +307,12 @@ def _checked(values: Column) -> Column:
 
 
 def _checked_together(*columns: Column) -> tuple[Column, ...]:
-    if len({len(column) for column in columns}) != 1:
-        raise ValueError(f"columns must be equally long, were {[len(column) for column in columns]}")
+    _shaped_together(*columns)
     return tuple(_checked(column) for column in columns)
 
 
 def _unknown(like: Column) -> Column:
     return np.full(len(like), np.nan)
-
-
-def _first_directional(high: Column, low: Column) -> int:
-    """The first bar followed by a directional movement."""
-
-    def moves(part: slice) -> NDArray[np.bool_]:
-        up, down = high[1:][part] - high[:-1][part], low[:-1][part] - low[1:][part]
-        return (np.maximum(up, down) > 0) & (up != down)
-
-    return _first_place(moves, len(high) - 1)
 
 
 def _first_place(flags: Callable[[slice], NDArray[np.bool_]], count: int) -> int:

@@ -76,6 +76,7 @@ R_HOLDING, R_TURNOVER, R_FEES, R_FUNDING, R_LIQUIDATIONS, R_ENTRIES, R_SAFE, R_F
     int(one) for one in (R.HOLDING_BARS, R.TURNOVER, R.FEES, R.FUNDING, R.LIQUIDATIONS, R.ENTRIES, R.SAFE_SINCE, R.FILLS, R.HELD_LOTS)
 )
 
+CURVE_BLOCK = 1024  # bars
 WEEK_DAYS_BEFORE = 6  # the week is today and the six trading days before it
 YES = 1
 
@@ -287,6 +288,8 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             level_count = int(p[LEVELS])
             weakens = weakening_adx > 0.0 and len(strength) > 0
             trails = p[TRAIL_ATR] > 0.0
+            says_leave_long = len(leave_long) > 0
+            says_leave_short = len(leave_short) > 0
             has_funding = is_perpetual and len(funding) > 0
             drawdown_keeps = 1.0 - p[DRAWDOWN] if p[DRAWDOWN] > 0.0 else -np.inf
             minimum_total = p[MINIMUM_TOTAL]
@@ -296,6 +299,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             peak = cash
             drawdown_floor = peak * drawdown_keeps
             peak_bar = first - 1
+            lowest = np.inf  # since the peak
             sums = 0.0
             squares = 0.0
             squared_losses = 0.0
@@ -311,7 +315,6 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             loss_run = 0
             most_wins = 0
             most_losses = 0
-            bars_held = 0
             holding_bars = 0
             turnover = 0.0
             all_fees = 0.0
@@ -352,6 +355,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             fakeout_price = 0.0
             timeout_price = 0.0
             signal_strength = 0.0
+            weak_under = -np.inf
             levels_taken = 0
             next_level = nan
             opened = 0
@@ -379,12 +383,14 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         squares += change * change
                         if change < 0.0:
                             squared_losses += change * change
-                        if cash < peak:
-                            max_drawdown = max(max_drawdown, (peak - cash) / peak)
+                        lowest = min(lowest, cash)
                         previous = cash
                     if cash >= peak:
                         if not keeps_curve:
                             longest = max(longest, t - peak_bar - 1)
+                            if lowest < peak:
+                                max_drawdown = max(max_drawdown, (peak - lowest) / peak)
+                            lowest = np.inf
                         peak = cash
                         peak_bar = end - 1
                         drawdown_floor = peak * drawdown_keeps
@@ -538,9 +544,18 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         fill_fee[fills] = fees
                     fills += 1
 
+                    # Not a number compares false, so that an unknown strength weakens nothing.
+                    weak_under = -np.inf
+                    if weakens and weakening_ratio * signal_strength == weakening_ratio * signal_strength:
+                        weak_under = min(weakening_adx, weakening_ratio * signal_strength)
+
                 low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
+                guard = -np.inf if is_safe else max(floor_equity, drawdown_floor)
+                watch = side * stop
+                next_event = t
                 while True:
-                    # Bar t of a position. Whatever happens inside it is found by two comparisons.
+                    # Bar t of a position. Whatever happens inside it is found by two comparisons, and at its close by four more:
+                    # a bar held through costs a dozen instructions, everything else stands behind branches rarely taken.
                     i = np.uintp(t)  # an unsigned index needs no test for counting from the end
                     high = highs[i]
                     low = lows[i]
@@ -551,7 +566,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             cash -= due
                             paid_funding += due
                             all_funding += due
-                    if pending_exit != 0 or low <= low_trigger or high >= high_trigger:
+                    if low <= low_trigger or high >= high_trigger:
                         o = opens[t]
                         at_ns = open_time[t]
                         adverse = low if side > 0.0 else high
@@ -673,7 +688,6 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         if lots == 0.0:
                             break  # the close of this bar is flat
                         low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
-                    bars_held += 1
                     close = closes[i]
                     # The stop follows the best price seen at closes.
                     best = high if side > 0.0 else low
@@ -689,6 +703,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                 steps = max(steps_down(followed, num_then, den_then), 1.0)
                             stop = on_grid(steps, num_then, den_then)
                             has_trailed = True
+                            watch = max(watch, side * stop)
                             low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
                     worth = cash + side * (close - entry_price) * amount if is_perpetual else cash + amount * close
                     if keeps_curve:
@@ -699,63 +714,97 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         squares += change * change
                         if change < 0.0:
                             squared_losses += change * change
-                        if worth < peak:
-                            max_drawdown = max(max_drawdown, (peak - worth) / peak)
+                        lowest = min(lowest, worth)
                         previous = worth
                     if worth >= peak:
                         if not keeps_curve:
                             longest = max(longest, t - peak_bar - 1)
+                            if lowest < peak:
+                                max_drawdown = max(max_drawdown, (peak - lowest) / peak)
+                            lowest = np.inf
                         peak = worth
                         peak_bar = t
                         drawdown_floor = peak * drawdown_keeps
-                    if not is_safe:
-                        if t >= next_day:
-                            while t >= day_first[day + 1]:
-                                day += 1
-                            next_day = day_first[day + 1]
-                            day_starts[day] = worth
-                            week_start = worth
-                            for past in range(max(day - WEEK_DAYS_BEFORE, 0), day):
-                                if not isnan(day_starts[past]):
-                                    week_start = day_starts[past]
-                                    break
-                            base = p[ALLOCATION]
-                            if 0.0 < worth < base:
-                                base = worth
-                            floor_equity = -np.inf
-                            if p[DAILY_LOSS] > 0.0:
-                                floor_equity = worth - p[DAILY_LOSS] * base
-                            if p[WEEKLY_LOSS] > 0.0:
-                                floor_equity = max(floor_equity, week_start - p[WEEKLY_LOSS] * base)
-                        if worth <= floor_equity or worth <= drawdown_floor:
-                            is_safe = True
-                            safe_since = t
-                    # Leave at the next open?
-                    age = t - opened
-                    if side * close <= side * stop:
-                        pending_exit = TRAILING if has_trailed else STOP
-                    elif 1 <= age <= fakeout_bars and side * close < side * fakeout_price:
-                        pending_exit = FAKEOUT
-                    elif weakens and strength[i] < weakening_adx and strength[i] < weakening_ratio * signal_strength:
-                        pending_exit = WEAKENING
-                    elif age > timeout_bars > 0 and side * close < side * timeout_price:
-                        pending_exit = TIMEOUT
-                    elif hold_bars > 0 and age + 1 >= hold_bars:
-                        pending_exit = HOLD
-                    elif side > 0.0:
-                        if len(leave_long) > 0 and leave_long[i] == YES:
+                        if not is_safe:
+                            guard = max(floor_equity, drawdown_floor)
+                    if t >= next_event:
+                        # A trading day begins, or a rule of the close starts or ends to hold.
+                        next_event = last
+                        if not is_safe:
+                            if t >= next_day:
+                                while t >= day_first[day + 1]:
+                                    day += 1
+                                next_day = day_first[day + 1]
+                                day_starts[day] = worth
+                                week_start = worth
+                                for past in range(max(day - WEEK_DAYS_BEFORE, 0), day):
+                                    if not isnan(day_starts[past]):
+                                        week_start = day_starts[past]
+                                        break
+                                base = p[ALLOCATION]
+                                if 0.0 < worth < base:
+                                    base = worth
+                                floor_equity = -np.inf
+                                if p[DAILY_LOSS] > 0.0:
+                                    floor_equity = worth - p[DAILY_LOSS] * base
+                                if p[WEEKLY_LOSS] > 0.0:
+                                    floor_equity = max(floor_equity, week_start - p[WEEKLY_LOSS] * base)
+                                guard = max(floor_equity, drawdown_floor)
+                            next_event = min(next_event, next_day)
+                        watch = side * stop
+                        if t < opened + 1:
+                            next_event = min(next_event, opened + 1)
+                        elif t <= opened + fakeout_bars:
+                            next_event = min(next_event, opened + fakeout_bars + 1)
+                            watch = max(watch, side * fakeout_price)
+                        if timeout_bars > 0:
+                            if t <= opened + timeout_bars:
+                                next_event = min(next_event, opened + timeout_bars + 1)
+                            elif side * timeout_price > watch:
+                                watch = side * timeout_price
+                        if hold_bars > 0:
+                            if t + 1 < opened + hold_bars:
+                                next_event = min(next_event, opened + hold_bars - 1)
+                            else:
+                                watch = np.inf
+                    if worth <= guard:
+                        is_safe = True
+                        safe_since = t
+                        guard = -np.inf
+                    # Leave at the next open? The order is that of the rules; `watch` is the highest price any of them asks for.
+                    if side * close <= watch or (weakens and strength[i] < weak_under):
+                        age = t - opened
+                        if side * close <= side * stop:
+                            pending_exit = TRAILING if has_trailed else STOP
+                        elif 1 <= age <= fakeout_bars and side * close < side * fakeout_price:
+                            pending_exit = FAKEOUT
+                        elif weakens and strength[i] < weak_under:
+                            pending_exit = WEAKENING
+                        elif age > timeout_bars > 0 and side * close < side * timeout_price:
+                            pending_exit = TIMEOUT
+                        elif hold_bars > 0 and age + 1 >= hold_bars:
+                            pending_exit = HOLD
+                    if pending_exit == 0:
+                        if side > 0.0:
+                            if says_leave_long and leave_long[i] == YES:
+                                pending_exit = SIGNAL
+                        elif says_leave_short and leave_short[i] == YES:
                             pending_exit = SIGNAL
-                    elif len(leave_short) > 0 and leave_short[i] == YES:
-                        pending_exit = SIGNAL
+                    if pending_exit != 0:
+                        low_trigger = np.inf  # whatever the next bar does, its open is looked at
                     t += 1
                     if t >= last:
                         break
 
             final = cash
+            bars_held = holding_bars
             if lots > 0.0:
+                bars_held += last - opened
                 final = cash + side * (closes[last - 1] - entry_price) * amount if is_perpetual else cash + amount * closes[last - 1]
             if not keeps_curve:
                 longest = max(longest, last - 1 - peak_bar)
+                if lowest < peak:
+                    max_drawdown = max(max_drawdown, (peak - lowest) / peak)
             results[number, R_FINAL] = final
             results[number, R_BARS] = last - first
             results[number, R_SUM] = sums
@@ -818,28 +867,39 @@ _SIGNATURE = types.int64(
 @njit(types.void(types.int64, types.int64, _NUMBERS, types.float64, _OUT_NUMBERS), cache=True, nogil=True, error_model="numpy")
 def measure_curve(first: int, last: int, equity: Any, cash: float, results: Any) -> None:
     """The statistics of a kept curve, in the order of the walk that keeps none. equity: (last - first,), closes of [first, last)."""
-    previous = cash
+    changes = np.empty(CURVE_BLOCK)
     peak = cash
     peak_bar = first - 1
+    lowest = np.inf
     sums = 0.0
     squares = 0.0
     squared_losses = 0.0
     max_drawdown = 0.0
     longest = 0
-    for t in range(first, last):
-        worth = equity[t - first]
-        change = worth / previous - 1.0
-        sums += change
-        squares += change * change
-        if change < 0.0:
-            squared_losses += change * change
-        previous = worth
-        if worth >= peak:
-            longest = max(longest, t - peak_bar - 1)
-            peak = worth
-            peak_bar = t
-        else:
-            max_drawdown = max(max_drawdown, (peak - worth) / peak)
+    for start in range(0, last - first, CURVE_BLOCK):
+        # The quotients wait for nothing, so they are taken together; the sums keep their order.
+        part = equity[start : min(start + CURVE_BLOCK, last - first)]
+        changes[0] = part[0] / (cash if start == 0 else equity[start - 1]) - 1.0
+        now, before, rest = part[1:], part[:-1], changes[1:]
+        for i in range(len(now)):
+            rest[i] = now[i] / before[i] - 1.0
+        for i in range(len(part)):
+            change = changes[i]
+            sums += change
+            squares += change * change
+            squared_losses += change * change if change < 0.0 else 0.0
+            worth = part[i]
+            lowest = min(lowest, worth)
+            if worth >= peak:
+                t = first + start + i
+                longest = max(longest, t - peak_bar - 1)
+                if lowest < peak:
+                    max_drawdown = max(max_drawdown, (peak - lowest) / peak)
+                lowest = np.inf
+                peak = worth
+                peak_bar = t
+    if lowest < peak:
+        max_drawdown = max(max_drawdown, (peak - lowest) / peak)
     results[R_SUM] = sums
     results[R_SQUARES] = squares
     results[R_LOSSES] = squared_losses

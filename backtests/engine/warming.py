@@ -6,8 +6,9 @@ from typing import Any
 def warm() -> dict[str, int]:
     """Load every kernel, compiling what the cache does not hold (seconds, once per version). Returns kernel → cache misses.
 
-    A process that finds no zero here has compiled; `up`, a worker's start and a test session's start call this first.
+    A process that finds no zero here has compiled; `up`, a worker's start, the ticker's start and a test session call this first.
     """
+    from backtests import indicator_kernels
     from backtests.engine import kernel
     from backtests.strategies import volume_zone_kernel
 
@@ -16,5 +17,6 @@ def warm() -> dict[str, int]:
         "perpetual": kernel.walk_perpetual,
         "curve": kernel.measure_curve,
         "volume_zone": volume_zone_kernel.resistances,
+        **indicator_kernels.KERNELS,
     }
     return {name: sum(one.stats.cache_misses.values()) for name, one in kernels.items()}

@@ -133,7 +133,7 @@ class Signals:
         for name, left_out in COLUMNS.items():
             column = getattr(self, name)
             if column is LEFT_OUT:
-                object.__setattr__(self, name, np.full(count, left_out))
+                object.__setattr__(self, name, np.broadcast_to(left_out, count))  # one value, read-only, whatever the length
             elif column.dtype != left_out.dtype or column.shape != (count,):
                 raise ValueError(f"{name} must be {left_out.dtype} of shape ({count},), was {column.dtype} of shape {column.shape}")
 
@@ -183,8 +183,22 @@ def answers(condition: NDArray[np.bool_], *inputs: Numbers) -> Answers:
     """YES or NO by `condition`, UNKNOWN where one of the `inputs` it compares is NaN. All (n,)."""
     found = condition.astype(np.int8)  # YES is 1, NO is 0
     for column in inputs:
-        found[~np.isfinite(column)] = UNKNOWN
+        np.putmask(found, ~np.isfinite(column), UNKNOWN)
     return found
+
+
+def exceeds(left: Numbers, right: Numbers, *, left_times: float = 1.0, right_times: float = 1.0) -> Answers:
+    """YES where left · left_times > right · right_times, UNKNOWN where one of them is; one pass, as gates are asked at every bar."""
+    from backtests.indicator_kernels import compare
+
+    found: Answers = np.empty(len(left), dtype=np.int8)
+    compare(left, left_times, right, right_times, found)
+    return found
+
+
+def scaled(column: Numbers, by: float) -> Numbers:
+    """`column` times a number; itself, not a copy, times one."""
+    return column if by == 1.0 else by * column
 
 
 def all_open(gates: Mapping[str, Answers]) -> Answers:

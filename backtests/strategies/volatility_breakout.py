@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backtests.candles.series import Candles
 from backtests.indicators import WILDER_BARS, WILDER_LOOK_BACK, adx14, atr14, bollinger_width, max_before, mean_before, min_before, sma
-from backtests.strategies.base import Answers, Numbers, Signals, Strategy, all_open, answers, bounded
+from backtests.strategies.base import Answers, Numbers, Signals, Strategy, all_open, answers, bounded, exceeds, scaled
 from backtests.strategies.exits import ExitParameters
 
 
@@ -49,9 +49,9 @@ def signals(candles: Candles, parameters: VolatilityBreakoutParameters) -> Signa
     atr = atr14(candles.high, candles.low, candles.close)
     return Signals(
         entry=all_open({**gates, "distance": answers(atr > 0, atr)}),
-        stop_distance=parameters.stop_atr * atr,
-        target_distance=parameters.target_atr * atr,
-        fakeout_distance=parameters.fakeout_atr * atr,
+        stop_distance=scaled(atr, parameters.stop_atr),
+        target_distance=scaled(atr, parameters.target_atr),
+        fakeout_distance=scaled(atr, parameters.fakeout_atr),
         strength=adx14(candles.high, candles.low, candles.close),
         gates=gates,
     )
@@ -59,24 +59,24 @@ def signals(candles: Candles, parameters: VolatilityBreakoutParameters) -> Signa
 
 def _trend(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
     mean: Numbers = sma(candles.close, parameters.trend_bars)
-    return answers(candles.close > mean, mean)
+    return exceeds(candles.close, mean)
 
 
 def _squeeze(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
     width = bollinger_width(candles.close, bars=parameters.band_bars, deviations=parameters.band_deviations)
     narrowest = min_before(width, parameters.squeeze_bars)
     usual = mean_before(width, parameters.squeeze_mean_bars)
-    return answers(narrowest < parameters.squeeze_ratio * usual, narrowest, usual)
+    return exceeds(usual, narrowest, left_times=parameters.squeeze_ratio)
 
 
 def _breakout(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
     ceiling = max_before(candles.high, parameters.breakout_bars)
-    return answers(candles.close > ceiling, ceiling)
+    return exceeds(candles.close, ceiling)
 
 
 def _volume(candles: Candles, parameters: VolatilityBreakoutParameters) -> Answers:
     usual = mean_before(candles.volume, parameters.volume_bars)
-    return answers(candles.volume > parameters.volume_factor * usual, usual)
+    return exceeds(candles.volume, usual, right_times=parameters.volume_factor)
 
 
 STRATEGY = Strategy(
