@@ -1,5 +1,7 @@
 """Which adapter speaks to which exchange. Each is built once per process: it keeps its connections."""
 
+from typing import Any
+
 from dgbot.core.errors import VenueUnavailable
 from dgbot.core.protocols import Exchange
 from trading.exchanges.budget import Budget
@@ -30,6 +32,19 @@ def public_feed(exchange: str, *, base_url: str = "") -> Dialect:
 
         return bitget_feed.BitgetPublicFeed(base_url or bitget_feed.REAL_URL)
     raise VenueUnavailable(f"This version has no feed of {exchange} yet.")
+
+
+def private_feed(exchange: str, *, signed: Any, is_demo: bool, base_url: str = "") -> Dialect:
+    """How the private feed of an account speaks. signed: its adapter, built with a key. Raises VenueUnavailable."""
+    if exchange == "upbit":
+        from trading.exchanges import upbit_feed
+
+        return upbit_feed.UpbitPrivateFeed(signed.signer, base_url or upbit_feed.BASE_URL)
+    if exchange == "bitget":
+        from trading.exchanges import bitget_feed
+
+        return bitget_feed.BitgetPrivateFeed(signed.client, base_url or (bitget_feed.DEMO_URL if is_demo else bitget_feed.REAL_URL))
+    raise VenueUnavailable(f"This version has no private feed of {exchange} yet.")
 
 
 def _upbit(*, key: ApiKey | None, is_demo: bool, budget: Budget, base_url: str) -> Exchange:

@@ -85,7 +85,7 @@ class FeedTrades:
 
 
 @dataclass(eq=False)
-class _Ear(Subscription):
+class Ear(Subscription):
     """A subscription without a queue: events are taken where they are heard, so no reader ever sees a later state first."""
 
     hear: Callable[[FeedEvent], None] = print
@@ -119,7 +119,7 @@ class MarketFeed:
         self._lock = threading.Lock()  # of what is followed
         self._topics: frozenset[Topic] = frozenset()
         self._followed_at: dict[str, float] = {}
-        self._ear: _Ear | None = None
+        self._ear: Ear | None = None
         self._streams: dict[str, tuple[FeedTrades, ...]] = {}
         self._tickers: dict[str, Ticker] = {}
         self._books: dict[str, OrderBook] = {}
@@ -155,6 +155,8 @@ class MarketFeed:
             with suppress(RuntimeError):  # it has ended meanwhile
                 self._loop.call_soon_threadsafe(lambda: self._main.cancel() if self._main else None)
             self._thread.join(10)
+        elif self._thread.ident is None:
+            self._loop.close()
 
     def _widen(self, topics: set[Topic], *, since: datetime | None) -> None:
         with self._lock:
@@ -170,7 +172,7 @@ class MarketFeed:
 
     def _listen(self, new: frozenset[Topic], since: datetime | None) -> None:
         if self._ear is None:
-            self._ear = _Ear(topics=frozenset(), capacity=0, _close=lambda _ear: None, hear=self._hear)
+            self._ear = Ear(topics=frozenset(), capacity=0, _close=lambda _ear: None, hear=self._hear)
         self._feed.widen(self._ear, new, since=since)
 
     # --- What is known ---

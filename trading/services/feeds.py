@@ -10,7 +10,9 @@ from django.conf import settings
 
 from dgbot.core.protocols import Exchange
 from trading.exchanges import adapters
+from trading.exchanges.feed import Dialect
 from trading.exchanges.market_feed import MarketFeed
+from trading.models import ExchangeAccount
 from trading.models.accounts import ExchangeName
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,13 @@ def feed_of(exchange: str, *, quotes: Exchange) -> MarketFeed | None:
             known = _feeds[exchange] = MarketFeed(exchange, dialect, quotes=quotes)
             log.info("exchange=%s is followed through its feed", exchange)
         return known
+
+
+def private_dialect(account: ExchangeAccount, *, signed: Exchange) -> Dialect | None:
+    """How the private feed of an account speaks; None when its exchange has none, or stands at another address without it."""
+    if not signed.capabilities.streams_orders or _is_half_moved(account.exchange):
+        return None
+    return adapters.private_feed(account.exchange, signed=signed, is_demo=account.is_demo, base_url=_url(account.exchange, "WEBSOCKET_URL"))
 
 
 def states() -> dict[str, object]:

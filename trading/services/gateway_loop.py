@@ -2,13 +2,15 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
+from trading.exchanges.account_feeds import AccountFeeds
 from trading.exchanges.venue import Venue
 from trading.models import CommandKind, Credential, ExchangeAccount, KeyStatus
-from trading.services import bots, commands, gateway, venues
+from trading.services import bots, commands, feeds, gateway, venues
 from trading.services.command_handlers import handlers_for
 from trading.services.commands import Handler
 from trading.services.gateway import Tenure
@@ -25,8 +27,11 @@ class Gateway:
     """Remembers which accounts it holds, so that a newly taken one passes the barrier before its bots run."""
 
     open_key: KeyOpener
+    ring: Callable[[], None] = lambda: None  # wakes this process; called from another thread
 
     def __post_init__(self) -> None:
+        self.account_feeds = AccountFeeds(ring=self.ring)
+        self.heard: set[int] = set()  # accounts whose private feed was wanted in this turn
         self.held: dict[int, Tenure] = {}
         self.balances_due: dict[int, float] = {}
         self.doubted_due: dict[int, float] = {}
@@ -34,6 +39,7 @@ class Gateway:
 
     def turn(self) -> None:
         """Take accounts, settle and send their orders, answer commands, then let their wanted bots run."""
+        self.heard.clear()
         accounts = ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market")
         for account in accounts.order_by("pk"):
             tenure = gateway.take_account(account.pk)
@@ -45,9 +51,11 @@ class Gateway:
                 bots.await_gateway(account_id=account.pk)
                 self.held[account.pk] = tenure
             self._serve(account, tenure=tenure)
+        self.account_feeds.forget_all_but(self.heard)
 
     def close(self) -> None:
         """Give every account back, so that a successor need not wait."""
+        self.account_feeds.close()
         for tenure in self.held.values():
             gateway.give_back(tenure)
 
@@ -62,10 +70,23 @@ class Gateway:
             return
         self.problems.pop(account.pk, None)
         commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue))
+        self._hear(account, venue=venue)
         if _may_trade(account) and self._is_turn_of(account):
             self._trade(account, venue=venue, tenure=tenure)
         elif _may_read(account) and self._are_balances_due(account):
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
+
+    def _hear(self, account: ExchangeAccount, *, venue: Venue) -> None:
+        """Follow the private feed of an account whose key is good. What it says only hastens the next question."""
+        if venue.mode is not Mode.LIVE or not _may_read(account):
+            return
+        dialect = feeds.private_dialect(account, signed=venue.exchange)
+        if dialect is None:
+            return
+        self.heard.add(account.pk)
+        self.account_feeds.follow(account.pk, key=venue.exchange, dialect=lambda: dialect)
+        if self.account_feeds.take_news(account.pk):
+            self.balances_due.pop(account.pk, None)
 
     def _trade(self, account: ExchangeAccount, *, venue: Venue, tenure: Tenure) -> None:
         touched = gateway.settle_and_send(account_id=account.pk, venue=venue, tenure=tenure)

@@ -17,6 +17,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
-        gateway = Gateway(open_key=vault.open_key)
-        run_forever(process="gateway", step=gateway.turn, wait=lambda: doorbell.wait(at_most_s=settings.GATEWAY_SWEEP_S))
+        gateway = Gateway(open_key=vault.open_key, ring=doorbell.ring)
+        run_forever(
+            process="gateway",
+            step=gateway.turn,
+            wait=lambda: doorbell.wait(at_most_s=settings.GATEWAY_SWEEP_S),
+            detail=lambda: {"private_feeds": gateway.account_feeds.state()},
+        )
         gateway.close()
