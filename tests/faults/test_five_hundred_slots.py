@@ -1,4 +1,4 @@
-"""Two beats, three workers and a gateway, each killed again and again, and Redis emptied twice: one cycle per slot, no more, no less."""
+"""Two beats, three workers, gateway, guardian and ticker, each killed again and again, Redis emptied twice: one cycle per slot."""
 
 import random
 import sys
@@ -17,7 +17,7 @@ from tests.scale import scale
 
 SLOTS = scale(sample=30, full=500)
 KILL_EVERY_S = (2.0, 6.0)
-MEMBERS = ("beat 1", "beat 2", "worker 1", "worker 2", "worker 3", "gateway 1")
+MEMBERS = ("beat 1", "beat 2", "worker 1", "worker 2", "worker 3", "gateway 1", "guardian 1", "ticker 1")
 
 pytestmark = pytest.mark.timeout(SLOTS * 4 + 240)
 

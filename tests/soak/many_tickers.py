@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from dgbot.core.types import Mode
 from trading.models import Bot, BotStatus, ExchangeAccount, SimulatedMarket
 from trading.models.accounts import ExchangeName
+from trading.services import config
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import account_key
 
@@ -21,6 +22,7 @@ def create(count: int) -> None:
     """`count` bots that look every five seconds, their one-minute candles built from the trades."""
     Bot.objects.update(is_running=False, status=BotStatus.STOPPED)
     owner = get_user_model().objects.filter(is_superuser=True).first()
+    config.change(key="target_symbols", value={"symbols": list(SYMBOLS)}, by=owner, reason="soak")
     market = SimulatedMarket.objects.create(
         name="Real time", seed=7, origin=datetime(2026, 1, 1, tzinfo=UTC), elapsed=timedelta(0), speed=1, checkpoint_at=Now()
     )
