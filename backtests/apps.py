@@ -1,12 +1,14 @@
 """The app's name for Django."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class BacktestsConfig(AppConfig):
     """Backtests proves."""
 
     name = "backtests"
+    verbose_name = _("Candles and backtests")
     label = "backtests"
 
     def ready(self) -> None:

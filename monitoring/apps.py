@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 
 class MonitoringConfig(AppConfig):
     """Monitoring watches."""
 
     name = "monitoring"
+    verbose_name = _("Monitoring")
     label = "monitoring"
 
     def ready(self) -> None:

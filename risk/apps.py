@@ -1,12 +1,14 @@
 """The app's name for Django."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class RiskConfig(AppConfig):
     """Risk limits."""
 
     name = "risk"
+    verbose_name = _("Risk")
     label = "risk"
 
     def ready(self) -> None:

@@ -1,12 +1,14 @@
 """The app's name for Django."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class TradingConfig(AppConfig):
     """Trading acts."""
 
     name = "trading"
+    verbose_name = _("Trading")
     label = "trading"
 
     def ready(self) -> None:

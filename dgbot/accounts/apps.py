@@ -1,12 +1,14 @@
 """The app's name for Django."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AccountsConfig(AppConfig):
     """Users, roles, audit log, heartbeats."""
 
     name = "dgbot.accounts"
+    verbose_name = _("Users and processes")
     label = "accounts"
 
     def ready(self) -> None:

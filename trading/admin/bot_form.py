@@ -25,7 +25,7 @@ PREFIX = "parameter_"
 class BotForm(forms.ModelForm):
     """A bot takes its owner and mode from its account; both never change."""
 
-    strategy = forms.ChoiceField(label=_("strategy"), widget=UnfoldAdminSelectWidget)
+    strategy = forms.ChoiceField(label=_("Strategy"), widget=UnfoldAdminSelectWidget)
     shown_strategy = forms.CharField(required=False, widget=forms.HiddenInput)
 
     chosen: Strategy[Any]  # whose fields these are; set by form_for

@@ -31,7 +31,7 @@ NAMES = {
 }
 ROW = (
     '<tr><td class="pr-4">{}</td><td class="pr-4 tabular-nums">{} / {}</td>'
-    '<td><progress max="1" value="{}" aria-label="{}"></progress> {}</td><td class="pl-4"><small>{}</small></td></tr>'
+    '<td><progress class="dg-bar" max="1" value="{}" aria-label="{}"></progress> {}</td><td class="pl-4"><small>{}</small></td></tr>'
 )
 NEAR = Decimal("0.8")
 
