@@ -12,8 +12,16 @@ class BacktestsConfig(AppConfig):
     label = "backtests"
 
     def ready(self) -> None:
-        """Have the daily download scheduled at start."""
+        """Have the daily download scheduled at start, and the kernels loaded before they are needed."""
         from backtests import seeds
         from dgbot.base import seeds as registry
+        from dgbot.base import warmups
 
         registry.register(55, "candle schedules", seeds.create_schedules)
+        warmups.register("kernels", _load_kernels)
+
+
+def _load_kernels() -> None:
+    from backtests.engine import warm
+
+    warm()

@@ -1,6 +1,7 @@
 """Doors for Celery: ids in, one service call, safe to run twice."""
 
 import logging
+import sys
 from typing import Any
 
 from celery import Task, shared_task
@@ -35,6 +36,15 @@ def sync_series(self: Task, sync_pk: int) -> None:
             sync_series.delay(sync_pk)
         elif status is None:  # another worker is at it; if it has died, its lease runs out
             raise self.retry(countdown=syncs.LEASE.total_seconds() + 5)
+
+
+@shared_task
+def report_kernels() -> dict[str, Any]:
+    """Whether this worker's process had its kernels before the task came, and which of them it has compiled itself."""
+    from backtests.engine import warm
+
+    were_loaded = "backtests.engine.kernel" in sys.modules
+    return {"were_loaded": were_loaded, "compiled": [name for name, misses in warm().items() if misses]}
 
 
 @shared_task

@@ -6,7 +6,16 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_process_init, worker_ready, worker_shutdown
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dgbot.settings")
 
@@ -18,6 +27,14 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """A receiver, of whatever content, keeps Celery from configuring logs; Django has done it."""
+
+
+@worker_init.connect
+def worker_warms(**_: Any) -> None:
+    """Before the pool forks: its children, and those that replace them, find everything loaded."""
+    from dgbot.base import warmups
+
+    warmups.run()
 
 
 @worker_ready.connect
