@@ -150,7 +150,7 @@ def _deflation(deflated: float | None, tally: Tally, asked: Thresholds) -> tuple
     return (
         Reason(
             code="deflated_sharpe",
-            message=f"The probability that this beats the best of {count:,} worthless trials is {chance}; {MORE_DATA}.",
+            message=f"The probability that this beats the best of worthless trials, {count:,} in all, is {chance}; {MORE_DATA}.",
             value=told,
             limit=least,
             remedy=MORE_DATA,

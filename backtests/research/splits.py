@@ -29,7 +29,7 @@ class Span:
     last: int
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return max(self.last - self.first, 0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ def _check(splits: tuple[Split, ...], *, span: Span, purge: int) -> None:
     shortest = min(min(len(split.search), len(split.judge)) for split in splits)
     if shortest < FEWEST_BARS:
         raise BadInput(
-            f"{len(span)} candles are too few to search, purge {purge} and judge: a part would hold {max(shortest, 0)}, "
+            f"{len(span)} candles are too few to search, purge {purge} and judge: a part would hold {shortest}, "
             f"it needs {FEWEST_BARS}; take more candles, fewer folds, or bound the parameters to shorter look-backs."
         )

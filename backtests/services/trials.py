@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from django.db import connection, transaction
+from numpy.typing import NDArray
 
 from backtests.candles.archive import content_sha256
 from backtests.candles.series import Candles
+from backtests.engine import Setup
 from backtests.models import DataSet
-from backtests.research.trials import Trial
+from backtests.research.splits import Span, within
+from backtests.research.trials import Trial, keys_of, sharpe_per_bar
+from backtests.selectors import Counted, counted_on
+from backtests.strategies.base import Parameters
 from dgbot.core.clock import from_nanoseconds
 from dgbot.core.errors import BadInput
 
@@ -47,3 +53,21 @@ def count(*, data_set: DataSet, strategy: str, trials: Sequence[Trial]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(COUNT, [data_set.pk, strategy, *columns])
         return int(cursor.rowcount)
+
+
+def count_run(
+    candles: Candles,
+    strategy: str,
+    parameters: Parameters,
+    setup: Setup,
+    span: Span,
+    *,
+    statistics: NDArray[np.float64],
+    judge_from: int,
+) -> Counted:
+    """Count one run over the bars of `span`; what has been tried by then, it included. statistics: its row by layout.R."""
+    sharpe = float(sharpe_per_bar(statistics.reshape(1, -1))[0])
+    [key] = keys_of([parameters], within(setup, candles, span))
+    trial = Trial(key=key, sharpe=sharpe if np.isfinite(sharpe) else None, seen_to=span.last)
+    count(data_set=data_set_of(candles), strategy=strategy, trials=[trial])
+    return counted_on(candles, strategy=strategy, judge_from=judge_from)

@@ -195,7 +195,7 @@ def test_every_failed_condition_of_the_gate_is_a_reason_with_value_limit_and_rem
         assert reason.value and reason.limit and reason.remedy
         assert reason.message.endswith(f"; {reason.remedy}.")
     assert told.reasons[0].message.startswith("The return on the hold-out is -30.00 %, under the limit of 3.00 %;")
-    assert "best of 500 worthless trials is unknown" in told.reasons[-1].message
+    assert "best of worthless trials, 500 in all, is unknown" in told.reasons[-1].message
 
 
 def test_a_skilled_strategy_passes_and_more_trials_deflate_it() -> None:

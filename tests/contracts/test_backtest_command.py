@@ -1,0 +1,201 @@
+"""`manage.py backtest` down to its report, its files, its exit codes and the trials it counts."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from backtests.candles.archive import save
+from backtests.candles.exporting import write_csv
+from backtests.candles.series import Candles
+from backtests.engine import run
+from backtests.management import market_options
+from backtests.models import Trial
+from backtests.selectors import archive_root
+from backtests.strategies.registry import strategy_named
+from tests.candle_factory import random_candles
+
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, settings) -> Path:
+    settings.DATA_DIR = tmp_path
+    return tmp_path
+
+
+def market(count: int = 2000) -> Candles:
+    """A walk at prices of whole won, so that the grid is that of Upbit."""
+    drawn = random_candles(count)
+    whole = {name: np.round(getattr(drawn, name) * 500_000) for name in ("open", "high", "low", "close")}
+    return replace(drawn, **whole, chain=None)
+
+
+def archived(count: int = 2000) -> Candles:
+    candles = market(count)
+    save(candles, archive_root())
+    return candles
+
+
+def backtest(*options: str) -> str:
+    out = StringIO()
+    call_command("backtest", *options, stdout=out)
+    return out.getvalue()
+
+
+def told(*options: str) -> dict:
+    return json.loads(backtest(*options, "--json"))
+
+
+def test_the_report_is_what_the_engine_says_from_archive_and_file_alike(tmp_path: Path) -> None:
+    candles = archived()
+    write_csv(candles, tmp_path / "KRW-BTC_minute60.csv.gz")
+
+    found = told("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", "zone_bars=20", "--param", "include_wicks=false")
+    from_file = told(
+        "volume_zone_breakout", str(tmp_path / "KRW-BTC_minute60.csv.gz"), "--param", "zone_bars=20", "--param", "include_wicks=false"
+    )
+
+    options = {"is_perpetual": False, "funding": None, "no_limits": False, "start": None, "end": None, "leverage": "1"}
+    options |= dict.fromkeys(("cash", "fee", "slippage", "amount", "fraction", "stop", "target", "tick", "lot"))
+    setup, is_assumed = market_options.setup_from(options, candles)
+    strategy = strategy_named("volume_zone_breakout")
+    result = run(candles, strategy, strategy.parameters(zone_bars=20, include_wicks=False), setup)
+    assert found["metrics"] == result.metrics.as_row()
+    assert found["metrics"]["trades"] > 50
+    assert found["trades"][-1]["profit"] == pytest.approx(result.trades.profit[-1])
+    assert found["changed"] == {"zone_bars": 20, "include_wicks": False}
+    assert not is_assumed and not found["setup"]["grid_is_assumed"]
+    assert found["metrics"] == from_file["metrics"]
+    assert found["trials"]["count"] == from_file["trials"]["count"] == Trial.objects.count() == 1, "the same question is one trial"
+
+
+def test_each_other_question_is_a_trial_and_deflates_what_is_shown() -> None:
+    archived()
+    shown = [told("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", f"zone_bars={bars}")["trials"] for bars in (10, 20, 40, 10)]
+
+    assert [one["count"] for one in shown] == [1, 2, 3, 3]
+    assert shown[3]["deflated_sharpe"] < shown[0]["deflated_sharpe"]
+    assert told("volume_zone_breakout", "--symbol", "KRW-BTC", "--fee", "0.001")["trials"]["count"] == 4
+    assert told("volume_long_candle", "--symbol", "KRW-BTC")["trials"]["count"] == 1
+
+
+def test_the_report_for_people_names_every_gate_the_filter_and_the_trials() -> None:
+    archived()
+
+    text = backtest("volatility_breakout", "--symbol", "KRW-BTC", "--from", "2026-01-10", "--hold-out", "0.4", "--permutations", "3")
+
+    for expected in (
+        "Volatility breakout",
+        "2026-01-10 00:00",
+        "squeeze",
+        "Quick filter",
+        "after 1 trial on",
+        "Promotion",
+        "Permutation test",
+    ):
+        assert expected in text, text
+    assert "The hold-out holds" in text
+
+
+def test_drawings_are_valid_and_every_trade_is_exported(tmp_path: Path) -> None:
+    archived()
+    folder, exported = tmp_path / "drawings", tmp_path / "trades.csv"
+
+    found = told("volume_zone_breakout", "--symbol", "KRW-BTC", "--plot", str(folder), "--export", str(exported))
+
+    names = {"equity", "drawdown", "trade_returns", "cumulative", "monthly_returns", "win_loss"}
+    assert {path.stem for path in folder.glob("*.svg")} == names
+    for path in folder.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        assert "nan" not in path.read_text()
+    rows = list(csv.DictReader(exported.open()))
+    assert len(rows) == found["metrics"]["trades"]
+    assert sum(float(row["profit"]) for row in rows) == pytest.approx(found["final_equity"] - 1_000_000, rel=0.05, abs=2000)
+    assert len(found["files"]) == 7
+
+
+def test_a_perpetual_trades_shorts_with_leverage_and_pays_funding() -> None:
+    archived()
+
+    asked = (
+        "conservative_ema",
+        "--symbol",
+        "KRW-BTC",
+        "--perp",
+        "--cash",
+        "100000000",
+        "--no-limits",
+        "--fraction",
+        "0.5",
+        "--leverage",
+        "3",
+    )
+    asked += ("--param", "fast_bars=5", "--param", "volume_factor=0.5", "--tick", "1000", "--lot", "0.0001")
+    free, paying = told(*asked), told(*asked, "--funding", "0.001")
+
+    assert {trade["side"] for trade in free["trades"]} == {"long", "short"}
+    assert free["metrics"]["funding"] == 0 != paying["metrics"]["funding"]
+    assert free["setup"]["leverage"] == "3"
+    assert told("volume_zone_breakout", "--symbol", "KRW-BTC", "--perp")["setup"]["grid_is_assumed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("nothing", "--symbol", "KRW-BTC"), "There is no strategy 'nothing'; known are volatility_breakout"),
+        (("ai", "--symbol", "KRW-BTC"), "replays an analyst's stored decisions"),
+        (("volume_zone_breakout",), "Say which market: --symbol KRW-BTC"),
+        (("volume_zone_breakout", "--symbol", "KRW-ETH"), "The archive has no 1h candles of KRW-ETH"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", "zone=2"), "Parameter 'zone' is not known"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", "zone_bars"), "--param takes name=value"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", "zone_bars=1"), "it must lie in 2…1000"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--param", "zone_bars=many"), "must be a whole number, was 'many'"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--cash", "much"), "--cash"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--cash", "0"), "cash is 0"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--from", "soon"), "--from must be a date"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--from", "2030-01-01"), "no candle of KRW-BTC to trade in"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--funding", "0.1"), "A spot market has no funding"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--leverage", "2"), "leverage must be 1, was 2"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--hold-out", "0.99"), "candles are too few to search"),
+        (("volume_zone_breakout", "--symbol", "KRW-BTC", "--export", "trades.xls"), "--export writes .csv or .json"),
+        (("volume_zone_breakout", "missing.csv"), "does not say which market it holds; say --symbol"),
+        (("volume_zone_breakout", "KRW-BTC_missing.csv"), "KRW-BTC_missing.csv"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_nothing_is_counted(options: tuple[str, ...], sentence: str) -> None:
+    archived(1000)
+
+    with pytest.raises(CommandError) as refused:
+        backtest(*options)
+
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert Trial.objects.count() == ("xls" in " ".join(options))
+
+
+def test_must_pass_exits_with_three_and_every_reason() -> None:
+    archived()
+
+    with pytest.raises(CommandError) as refused:
+        backtest("volume_zone_breakout", "--symbol", "KRW-BTC", "--must-pass", "--json")
+
+    assert refused.value.returncode == 3
+    assert str(refused.value).startswith("Not promoted: The return on the hold-out")
+
+
+def test_help_shows_examples_without_a_database() -> None:
+    told = subprocess.run(
+        [sys.executable, "manage.py", "backtest", "--help"], capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"}
+    )
+    assert "manage.py backtest volatility_breakout --symbol KRW-BTC" in told.stdout
+    assert "exit codes" in told.stdout
