@@ -116,7 +116,7 @@ class _Scale:
         return TOP + (self.high - value) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
 
     def round_levels(self) -> list[float]:
-        """Four to nine levels at whole multiples of 1, 2 or 5 times a power of ten."""
+        """At most seven levels, whole multiples of 1, 2 or 5 times a power of ten."""
         rough = (self.high - self.low) / 6
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

@@ -67,9 +67,19 @@ def judge(
     tally: every trial of the strategy on this data set. looks: how often its hold-out was looked at, at least 1.
     """
     asked = thresholds or Thresholds()
-    deflated = deflated_sharpe(searched_returns, trials=max(tally.count, 1), trial_sharpe_variance=tally.sharpe_variance)
+    deflated = deflated_by(searched_returns, tally)
     found = (*quick_filter(held_out, asked), *_looks(held_out, bars, interval_ns, looks), *_deflation(deflated, tally, asked))
     return Promotion(reasons=found, deflated_sharpe=deflated, trials=max(tally.count, 1), looks=looks)
+
+
+def deflated_by(returns: NDArray[np.float64], tally: Tally) -> float | None:
+    """The deflated Sharpe ratio of `returns` ((n,) bar over bar) after the trials of `tally`; None unknown.
+
+    The variance between the trials is the measured one, but at most 1 / (n − 1), which is all that luck can make of worthless
+    trials (Lo 2002): beyond it the sets really differ, by what they pay in costs for one, and that says nothing about luck.
+    """
+    most = 1 / max(len(returns) - 1, 1)
+    return deflated_sharpe(returns, trials=max(tally.count, 1), trial_sharpe_variance=min(tally.sharpe_variance, most))
 
 
 def quick_filter(metrics: Metrics, asked: Thresholds) -> tuple[Reason, ...]:

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 from backtests.candles.archive import save
 from backtests.candles.exporting import write_csv
@@ -193,9 +190,11 @@ def test_must_pass_exits_with_three_and_every_reason() -> None:
     assert str(refused.value).startswith("Not promoted: The return on the hold-out")
 
 
-def test_help_shows_examples_without_a_database() -> None:
-    told = subprocess.run(
-        [sys.executable, "manage.py", "backtest", "--help"], capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"}
-    )
-    assert "manage.py backtest volatility_breakout --symbol KRW-BTC" in told.stdout
-    assert "exit codes" in told.stdout
+@pytest.mark.parametrize("name", ["backtest", "optimize"])
+def test_help_shows_examples_and_exit_codes(name: str) -> None:
+    command = load_command_class("backtests", name)
+
+    text = command.create_parser("manage.py", name).format_help()
+
+    assert f"manage.py {name} volatility_breakout --symbol KRW-BTC" in text
+    assert "exit codes: 0 done" in text

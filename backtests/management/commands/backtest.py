@@ -22,14 +22,13 @@ from backtests.candles.archive import content_sha256
 from backtests.candles.series import Candles
 from backtests.drawing import drawings
 from backtests.engine import Result, Setup, run
-from backtests.engine.metrics import deflated_sharpe, returns_of
+from backtests.engine.metrics import returns_of
 from backtests.management import market_options, reports
 from backtests.research.monte_carlo import MonteCarlo, resample_trades, trade_returns
 from backtests.research.permutation import PermutationTest, permutation_test
-from backtests.research.promotion import Promotion, Thresholds
+from backtests.research.promotion import Promotion, Thresholds, deflated_by
 from backtests.research.searching import judge_chosen, run_on
 from backtests.research.splits import Span, hold_out, purge_bars, traded
-from backtests.research.trials import Tally
 from backtests.selectors import Counted
 from backtests.services import trials
 from backtests.strategies.base import Parameters, Strategy
@@ -167,7 +166,7 @@ def _backtested(asked: Asked, options: dict[str, Any], *, prepare: Any) -> Told:
     return Told(
         result=result,
         counted=counted,
-        deflated=_deflated(result, cash=cash, tally=counted.tally),
+        deflated=deflated_by(returns_of(result.equity, cash=cash), counted.tally),
         monte_carlo=draws,
         permutation=_permuted(asked, options) if options["permutations"] else None,
         promotion=promotion,
@@ -176,10 +175,6 @@ def _backtested(asked: Asked, options: dict[str, Any], *, prepare: Any) -> Told:
 
 def _longest_holding(result: Result) -> int:
     return int(np.max(result.trades.exit_bar - result.trades.entry_bar, initial=0))
-
-
-def _deflated(result: Result, *, cash: float, tally: Tally) -> float | None:
-    return deflated_sharpe(returns_of(result.equity, cash=cash), trials=tally.count, trial_sharpe_variance=tally.sharpe_variance)
 
 
 def _permuted(asked: Asked, options: dict[str, Any]) -> PermutationTest:

@@ -11,7 +11,7 @@ from backtests.engine.layout import R
 from backtests.engine.metrics import returns_of
 from backtests.research.monte_carlo import resample_trades, trade_returns
 from backtests.research.permutation import permutation_test, permuted
-from backtests.research.promotion import Thresholds, best_of_looks, judge, quick_filter
+from backtests.research.promotion import Thresholds, best_of_looks, deflated_by, judge, quick_filter
 from backtests.research.sampling import EXITS_PER_SIGNAL, neighbours, sobol_sets, space_of
 from backtests.research.searching import best_of, search
 from backtests.research.splits import Span, hold_out, purge_bars, traded, walk_forward
@@ -168,6 +168,17 @@ def test_samples_are_legal_reproducible_however_cut_and_reach_every_corner(name:
         assert sum(getattr(each, one.name) != getattr(sets[0], one.name) for one in fields(sets[0])) == 1
 
 
+@searchable
+def test_no_set_of_a_space_looks_back_further_than_its_corners(name: str) -> None:
+    strategy = strategy_named(name)
+    space = space_of(strategy)
+    corners = [strategy.parameters.of({each: getattr(one, end) for each, one in space.items()}) for end in ("low", "high")]
+
+    longest = purge_bars(strategy, sobol_sets(strategy, space, seed=1, start=0, count=512))
+
+    assert longest <= purge_bars(strategy, corners), "a search purges by its corners"
+
+
 def test_sets_of_exits_share_their_signals_and_fixed_parameters_stay() -> None:
     strategy = strategy_named("volatility_breakout")
     sets = sobol_sets(strategy, space_of(strategy, {"trend_bars": (60, 60)}), seed=1, start=0, count=64)
@@ -200,7 +211,7 @@ def test_every_failed_condition_of_the_gate_is_a_reason_with_value_limit_and_rem
 
 def test_a_skilled_strategy_passes_and_more_trials_deflate_it() -> None:
     random = np.random.default_rng(1)
-    returns = random.normal(0.0006, 0.005, 9000)
+    returns = random.normal(0.0003, 0.005, 9000)
     result = run(random_candles(1500), NOISE, NoiseParameters(coin=3), FREE)
     good = replace(result.metrics, total_return=0.2, win_rate=0.5, profit_factor=None, sharpe=2.0, max_drawdown=0.1, trades=40)
 
@@ -209,6 +220,7 @@ def test_a_skilled_strategy_passes_and_more_trials_deflate_it() -> None:
         return [one.code for one in judge(good, returns, bars=3000, interval_ns=HOUR_NS, tally=tally, looks=looks).reasons]
 
     assert asked(10) == []
+    assert deflated_by(returns, Tally(10, 1.0)) == deflated_by(returns, Tally(10, 1 / (len(returns) - 1))), "luck makes no more of it"
     assert asked(10**6) == ["deflated_sharpe"]
     assert asked(10, looks=10**3) == ["hold_out_looks"]
     assert best_of_looks(1, bars=3000, interval_ns=HOUR_NS) == 0
