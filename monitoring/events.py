@@ -329,7 +329,7 @@ def position_card(position: Any) -> PositionCard:
         "currency": position.account.quote_currency,
         "amount": plain(position.amount),
         "entry": _text(entry),
-        "stop": _text(position.stop_price),
+        "stop": _text(position.current_stop),
         "target": _text(position.target_price),
         "opened_at": iso(position.opened_at),
         "market_at": iso(position.market_at) if position.mode in ("simulated", "replay") and position.market_at else None,

@@ -15,6 +15,7 @@ from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.money import plain
 from risk.domain.limits import NAMES
 from risk.domain.sizing import SizingMode, SizingPlan
+from risk.domain.trailing import PartialLevel
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -192,6 +193,13 @@ class RiskProfile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def partial_levels(self) -> tuple[PartialLevel, ...]:
+        """The gains at which parts are sold, lowest first; empty when the profile takes no partial profit."""
+        if not self.takes_partial_profit:
+            return ()
+        return PartialLevel(self.first_gain_fraction, self.first_share), PartialLevel(self.second_gain_fraction, Decimal(1))
 
     @property
     def sizing_plan(self) -> SizingPlan:

@@ -91,7 +91,14 @@ def cycle(of: Bot, *, slot: datetime = SLOT) -> Cycle:
     return Cycle.objects.create(bot=of, account=of.account, user=of.user, mode=of.mode, slot=slot, runner="test")
 
 
-def planned_entry(of: Bot, *, slot: datetime = SLOT, quote_amount: Decimal = AMOUNT, valid_until: datetime | None = None) -> Order:
+def planned_entry(
+    of: Bot,
+    *,
+    slot: datetime = SLOT,
+    quote_amount: Decimal = AMOUNT,
+    valid_until: datetime | None = None,
+    plan: dict[str, Any] | None = None,
+) -> Order:
     """An entry as Execution plans it."""
     with transaction.atomic():
         return orders.plan_entry(
@@ -99,7 +106,7 @@ def planned_entry(of: Bot, *, slot: datetime = SLOT, quote_amount: Decimal = AMO
             cycle=cycle(of, slot=slot),
             quote_amount=quote_amount,
             notional=quote_amount * (1 + KRW_FEES.taker_rate),
-            plan=PLAN,
+            plan=plan or PLAN,
             now=slot,
             valid_until=valid_until,
             lease_epoch=1,

@@ -6,6 +6,7 @@ One row per parameter set keeps a sweep a plain matrix. Names are indices; units
 from enum import IntEnum
 from typing import Final
 
+from risk.domain import trailing
 from risk.domain.exits import ExitReason
 from risk.domain.sizing import SizingMode
 
@@ -89,7 +90,7 @@ class R(IntEnum):
 
 SETTINGS: Final = len(S)
 RESULTS: Final = len(R)
-MOST_LEVELS: Final = 4
+MOST_LEVELS: Final = trailing.MOST_LEVELS
 
 SIZING_MODES: Final = tuple(SizingMode)
 

@@ -124,7 +124,6 @@ class RiskProfileAdmin(LimitsAdmin):
     list_display = ("name", "user", "sizing_mode", "stop", "target", "daily", "weekly", "position", "spacing", "entries_per_day")
     list_select_related = ("user",)
     search_fields = ("name",)
-    # Only what acts is shown: trailing stop, partial profit and gap to liquidation have their columns and rules, and nothing asks them yet.
     fieldsets = (
         (None, {"fields": ("name", "user", "change_reason")}),
         (
@@ -137,6 +136,9 @@ class RiskProfileAdmin(LimitsAdmin):
                 "fields": (
                     ("stop_fraction", "target_fraction"),
                     ("stop_atr_multiple", "target_atr_multiple"),
+                    "trailing_atr_multiple",
+                    "takes_partial_profit",
+                    ("first_gain_fraction", "first_share", "second_gain_fraction"),
                     "sell_ratio",
                 )
             },

@@ -2,16 +2,16 @@
 
     entry ──▶ ExitState ──close──▶ stop follows, never back ──level reached──▶ part sold, level spent ──▶ …
 
-The state is a value made of plain numbers: stored with the position it survives restarts, and the same calls give the same
-state in backtest, paper, live and guardian. The stop moves at closes only, so that every mode sees the same stop inside a bar.
+The state is a value made of plain numbers: stored in the position's columns it survives restarts, and the same calls give the
+same state in backtest, paper, live and guardian. The stop moves at closes only, so that every mode sees the same stop inside a bar.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from dgbot.core.money import EXACT, parse_decimal, plain, round_down, round_up
-from risk.domain.exits import Protection
+from dgbot.core.money import EXACT, round_down, round_up
+from risk.domain.exits import ExitReason, Protection, exit_due
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class PartialLevel:
             raise ValueError(f"the share of a level must lie in 0…1, was {self.share}")
 
 
+MOST_LEVELS = 4  # of one position; the engine keeps room for as many
 # Half at +5 %, the rest at +10 %: requirements §2.5. Off unless a profile asks for it.
 DEFAULT_LEVELS = (PartialLevel(Decimal("0.05"), Decimal("0.5")), PartialLevel(Decimal("0.10"), Decimal(1)))
 
@@ -42,19 +43,6 @@ class ExitState:
     high_water: Decimal
     stop_price: Decimal
     levels_taken: int = 0
-
-    def as_row(self) -> dict[str, str | int]:
-        """As it is stored with the position."""
-        return {"high_water": plain(self.high_water), "stop_price": plain(self.stop_price), "levels_taken": self.levels_taken}
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, object]) -> "ExitState":
-        """The state that was stored. Raises ValueError for a row that is none: an exit must never start from a guess."""
-        levels = row.get("levels_taken")
-        if not isinstance(levels, int) or isinstance(levels, bool) or levels < 0:
-            raise ValueError(f"levels_taken must be a count, was {levels!r}")
-        high_water, stop_price = (parse_decimal(str(row.get(name)), name=name) for name in ("high_water", "stop_price"))
-        return cls(high_water=_positive(high_water, "high water"), stop_price=_positive(stop_price, "stop"), levels_taken=levels)
 
 
 def opened(*, entry_price: Decimal, protection: Protection) -> ExitState:
@@ -102,8 +90,32 @@ def next_level(
 
 
 def level_taken(state: ExitState) -> ExitState:
-    """The state once a level's order is planned: it never fires again."""
+    """The state once a level has sold, or was found too small to sell: it never fires again."""
     return replace(state, levels_taken=state.levels_taken + 1)
+
+
+def due(
+    state: ExitState,
+    *,
+    price: Decimal,
+    target_price: Decimal | None,
+    entry_price: Decimal,
+    levels: Sequence[PartialLevel],
+    tick: Decimal,
+    has_trailed: bool,
+    is_long: bool = True,
+) -> ExitReason | None:
+    """Why something is sold at `price`, or None: stop, target, then the next partial level, in the engine's order.
+
+    price, target_price, entry_price: quote currency. tick: grid at the entry. has_trailed: the stop is no longer the entry's, so
+    reaching it is the trailing stop's doing. Raises ValueError for a price that is not positive and finite.
+    """
+    _positive(price, "price")
+    reason = exit_due(price=price, stop_price=state.stop_price, target_price=target_price, is_long=is_long)
+    if reason is not None:
+        return ExitReason.TRAILING if reason is ExitReason.STOP and has_trailed else reason
+    level = next_level(state, price=price, entry_price=entry_price, levels=levels, tick=tick, is_long=is_long)
+    return None if level is None else ExitReason.PARTIAL
 
 
 def partial_amount(*, held: Decimal, share: Decimal, price: Decimal, lot_step: Decimal, minimum_total: Decimal) -> Decimal:

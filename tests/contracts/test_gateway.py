@@ -793,7 +793,7 @@ def test_a_lease_does_not_change_hands_while_somebody_relies_on_it():
 def tick(w: World, price: Decimal) -> list[Order]:
     """The guardian sees a price."""
     w.quotes.price = price
-    return guardian.step(account_id=w.bot.account_id, tick=w.edge.ticker(w.bot.symbol), now=SLOT)
+    return guardian.step(account_id=w.bot.account_id, exchange=w.venue.exchange, tick=w.edge.ticker(w.bot.symbol), now=SLOT)
 
 
 @pytest.mark.parametrize(("share", "reason"), [("0.95", "stop"), ("0.5", "stop"), ("1.11", "target")])

@@ -330,6 +330,7 @@ def test_what_is_legal_is_let_in():
         ("trades", "amount"),
         ("trades", "total"),
         ("positions", "amount"),
+        ("positions", "trailing_stop_price"),  # above the stop of the entry only
         ("risk_profiles", "first_gain_fraction"),
     }
 

@@ -1,19 +1,20 @@
 """Trades and the positions they add up to."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import mode_badge, number, profit, quantity, state_badge
-from dgbot.base.display import age, money
+from dgbot.base.display import age, money, percent
 from dgbot.core.types import Mode
 from trading.admin.orders import TradeInline
 from trading.models import Position, Trade
@@ -94,6 +95,10 @@ class PositionAdmin(FactAdmin):
     ordering = ("-id",)
     inlines = (type("PositionTradeInline", (TradeInline,), {"fk_name": "position"}),)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
+        """Every column, then what the plan of its exits means."""
+        return [*super().get_fields(request, obj), "trailing", "levels"]
+
     @admin.display(description=_("mode"))
     def mode_shown(self, position: Position) -> SafeString:
         """Whether the money is real."""
@@ -121,7 +126,43 @@ class PositionAdmin(FactAdmin):
     @admin.display(description=pgettext_lazy("price", "stop"))
     def stop(self, position: Position) -> SafeString:
         """Quote currency."""
-        return number(money(position.stop_price, position.account.quote_currency))
+        shown = number(money(position.current_stop, position.account.quote_currency))
+        return shown if position.trailing_stop_price is None else format_html("{} <small>{}</small>", shown, _("trailing"))
+
+    @admin.display(description=_("trailing stop"))
+    def trailing(self, position: Position) -> str:
+        """Where it started, how far the price has come, and at which distance it follows."""
+        distance = position.plan.get("trail_distance")
+        if distance is None:
+            return str(_("off"))
+        currency = position.account.quote_currency
+        return str(
+            _("%(distance)s under the highest price %(high)s; the stop of the entry is %(stop)s")
+            % {
+                "distance": money(Decimal(distance), currency),
+                "high": money(position.high_water, currency),
+                "stop": money(position.stop_price, currency),
+            }
+        )
+
+    @admin.display(description=_("partial take profit"))
+    def levels(self, position: Position) -> SafeString | str:
+        """Each level, and whether it is behind."""
+        rows = position.plan.get("levels") or []
+        if not rows:
+            return str(_("off"))
+        return format_html_join(
+            "",
+            "<div>{} → {} · {}</div>",
+            (
+                (
+                    percent(Decimal(row["profit_fraction"]), with_sign=True),
+                    percent(Decimal(row["share"])),
+                    _("taken") if number < position.levels_taken else _("waiting"),
+                )
+                for number, row in enumerate(rows)
+            ),
+        )
 
     @admin.display(description=pgettext_lazy("price", "target"))
     def target(self, position: Position) -> SafeString:

@@ -3,12 +3,13 @@
 from decimal import Decimal
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.fields import MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
+from risk.domain.trailing import MOST_LEVELS
 
 
 class PositionQuerySet(OwnedQuerySet):
@@ -20,7 +21,7 @@ class PositionQuerySet(OwnedQuerySet):
 
 
 class Position(models.Model):
-    """One stay in a market. Sums come from its trades alone; stop and target never move once set."""
+    """One stay in a market. Sums come from its trades alone; stop and target never move once set, and only a trailing stop may rise."""
 
     bot = models.ForeignKey("trading.Bot", models.PROTECT, related_name="positions", editable=False, verbose_name=_("bot"))
     account = models.ForeignKey(
@@ -36,6 +37,21 @@ class Position(models.Model):
     fees = MoneyField(_("fees"), default=0, editable=False, help_text=_("Quote currency, both sides."))
     stop_price = MoneyField(_("stop"), null=True, editable=False, help_text=_("Quote currency, frozen at entry."))
     target_price = MoneyField(_("target"), null=True, editable=False, help_text=_("Quote currency, frozen at entry."))
+    high_water = MoneyField(
+        _("highest price"),
+        null=True,
+        editable=False,
+        help_text=_("Quote currency, since entry, as the trailing stop has seen it at closes."),
+    )
+    trailing_stop_price = MoneyField(
+        _("trailing stop"), null=True, editable=False, help_text=_("Quote currency; it only rises. Empty: the stop of the entry holds.")
+    )
+    levels_taken = models.PositiveSmallIntegerField(
+        _("partial levels taken"),
+        default=0,
+        editable=False,
+        help_text=_("Levels that sold, or were too small to; none fires twice."),
+    )
     plan = models.JSONField(
         _("plan"), default=dict, editable=False, help_text=_("Distances, fractions and strength of the entry's signal bar.")
     )
@@ -63,6 +79,14 @@ class Position(models.Model):
                 fees="signed",
                 stop_price="positive",
                 target_price="positive",
+                high_water="positive",
+                trailing_stop_price="positive",
+            ),
+            models.CheckConstraint(condition=Q(levels_taken__lte=MOST_LEVELS), name="position_levels_taken_in_range"),
+            # A CHECK lets NULL pass, so a trailing stop without a stop below it is refused by name.
+            models.CheckConstraint(
+                condition=Q(trailing_stop_price=None) | Q(stop_price__isnull=False, trailing_stop_price__gt=F("stop_price")),
+                name="position_trailing_stop_is_nearer",
             ),
             models.CheckConstraint(condition=Q(closed_at=None) | Q(amount=0), name="position_closed_is_empty"),
         ]
@@ -79,6 +103,11 @@ class Position(models.Model):
     def is_open(self) -> bool:
         """Whether it may still hold something."""
         return self.closed_at is None
+
+    @property
+    def current_stop(self) -> Decimal | None:
+        """Where it is sold at a loss or with what the trailing stop kept, quote currency; None before the first fill."""
+        return self.stop_price if self.trailing_stop_price is None else self.trailing_stop_price
 
     @property
     def entry_price(self) -> Decimal | None:

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder, is_dead
+from dgbot.core.money import parse_decimal
 from dgbot.core.types import Mode
 from risk.domain.reasons import Reason
 from trading.domain.config import Settings
@@ -30,6 +31,7 @@ from trading.selectors.limits import OWNERS_OF_LIMITS, profile_of
 from trading.services import bots, config, leases
 from trading.services.stages import analysis, data_collection, execution, risk_check
 from trading.services.stages.context import Context
+from trading.services.stages.execution import RiskExit
 from trading.signals import cycle_finished, decision_made
 
 log = logging.getLogger(__name__)
@@ -247,7 +249,7 @@ class _Pipeline:
         is_taken_over = context.cycle.runner_epoch > 1
         self.done = {row.stage: row for row in StageResult.objects.filter(cycle=context.cycle)} if is_taken_over else {}
         self.unwritten: list[dict[str, Any]] = []  # rows of skipped stages, committed with the next stage that runs
-        self.exit_reason = ""  # RiskCheck's own exit: Execution follows at once
+        self.exit: RiskExit | None = None  # RiskCheck's own: Execution follows at once
         self.collected: Collected | None = None
         self.decision: Decision | None = None
         self.order: Order | None = None
@@ -255,7 +257,7 @@ class _Pipeline:
     def walk(self) -> Ran:
         """Go through the stages until one ends the cycle."""
         for stage in STAGES:
-            if self.exit_reason and stage in (StageName.DATA_COLLECTION, StageName.ANALYSIS):
+            if self.exit is not None and stage in (StageName.DATA_COLLECTION, StageName.ANALYSIS):
                 self._skip(stage)
                 continue
             outcome = self._restored(stage) if stage in self.done else self._run(stage)
@@ -288,7 +290,7 @@ class _Pipeline:
         """What a predecessor found, from its row; inputs are read again, decisions never asked again."""
         row = self.done[stage]
         if stage is StageName.RISK_CHECK:
-            self.exit_reason = row.data.get("exit_reason", "")
+            self._remember_exit(row.data)
         elif stage is StageName.DATA_COLLECTION:
             self.collected = data_collection.collect(self.context)
         elif stage is StageName.ANALYSIS:
@@ -296,9 +298,15 @@ class _Pipeline:
         return Outcome(Action(row.action), tuple(Reason(**reason) for reason in row.reasons), row.data)
 
     def _risk_check(self) -> Outcome:
+        if not self.context.is_between_candles:
+            risk_check.follow(self.context)
         outcome = risk_check.check(self.context)
-        self.exit_reason = str(outcome.data.get("exit_reason", ""))
+        self._remember_exit(outcome.data)
         return outcome
+
+    def _remember_exit(self, data: dict[str, Any]) -> None:
+        if data.get("exit_reason"):
+            self.exit = RiskExit(reason=str(data["exit_reason"]), price=parse_decimal(data["price"], name="price"))
 
     def _data_collection(self) -> Outcome:
         self.collected = data_collection.collect(self.context)
@@ -312,9 +320,7 @@ class _Pipeline:
         return outcome
 
     def _execution(self) -> Outcome:
-        self.order, outcome = execution.execute(
-            self.context, decision=self.decision, exit_reason=self.exit_reason, collected=self.collected
-        )
+        self.order, outcome = execution.execute(self.context, decision=self.decision, risk_exit=self.exit, collected=self.collected)
         return outcome
 
     def _ends_cycle(self, stage: StageName, outcome: Outcome) -> bool:

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from dgbot.core.protocols import Exchange
 from dgbot.core.types import Ticker
-from risk.domain.exits import exit_due
 from risk.models import KillLevel
 from risk.selectors import kill_level
 from trading.models import Order, Position
-from trading.services import orders
+from trading.services import exits
 
 log = logging.getLogger(__name__)
 
@@ -19,23 +19,29 @@ def watched_symbols(*, account_id: int) -> Collection[str]:
     return set(Position.objects.open().filter(account_id=account_id).values_list("symbol", flat=True))
 
 
-def reached(position: Position, tick: Ticker) -> str | None:
-    """Why a position ends at this price, or None."""
-    return exit_due(price=tick.price, stop_price=position.stop_price, target_price=position.target_price)
+def step(
+    *,
+    account_id: int,
+    exchange: Exchange,
+    tick: Ticker,
+    now: datetime,
+    believes: Callable[[Position, Ticker], bool] = lambda _position, _tick: True,
+) -> list[Order]:
+    """Plan what this price sells of every position, whole or in part. A repeat plans nothing new: one exit per position and version.
 
-
-def step(*, account_id: int, tick: Ticker, now: datetime, due: Callable[[Position, Ticker], str | None] = reached) -> list[Order]:
-    """Plan the exit of every position that ends at this price. A repeat plans nothing new: one exit per position and version.
-
-    due: why a position ends, for a market where one price alone is not believed.
+    exchange: told the market's grid and minimum, and only where a position has partial levels. believes: asked at every look whether
+    the price is to be acted on, for a market where one price alone is not believed.
     """
     held = Position.objects.open().filter(account_id=account_id, symbol=tick.symbol, amount__gt=0).select_related("bot__account")
-    reasons = [(position, due(position, tick)) for position in held]
-    return [
-        orders.plan_exit(position=position, reason=reason, now=now)
-        for position, reason in reasons
-        if reason is not None and not _is_frozen(position)
-    ]
+    planned = []
+    for position in held:
+        if not believes(position, tick):
+            continue
+        seen = exits.look(position, price=tick.price, rules=exits.rules_from(exchange, symbol=tick.symbol, at=now))
+        exits.spend(position, levels=seen.spent)
+        if seen.due is not None and not _is_frozen(position):
+            planned.append(exits.plan(position, seen.due, now=now))
+    return planned
 
 
 def _is_frozen(position: Position) -> bool:

@@ -12,7 +12,7 @@ from dgbot.core.types import Mode, Ticker
 from trading.domain.triggers import Witnesses
 from trading.exchanges.venue import Venue
 from trading.models import ExchangeAccount, Order, Position
-from trading.services import guardian, leases
+from trading.services import exits, guardian, leases
 from trading.services.guardian_prices import Market, Prices
 
 log = logging.getLogger(__name__)
@@ -70,17 +70,12 @@ class Guardian:
             return []
         at = time.monotonic()
 
-        def due(position: Position, tick: Ticker) -> str | None:
-            return self.witnesses.due(
-                position.pk,
-                tick=tick,
-                best_bid=seen.best_bid,
-                stop_price=position.stop_price,
-                target_price=position.target_price,
-                at=at,
-            )
+        def believes(position: Position, tick: Ticker) -> bool:
+            stop, above = exits.triggers(position, rules=exits.rules_from(venue.exchange, symbol=symbol, at=venue.clock.now()))
+            reason = self.witnesses.due(position.pk, tick=tick, best_bid=seen.best_bid, stop_price=stop, target_price=above, at=at)
+            return reason is not None
 
-        return guardian.step(account_id=account.pk, tick=seen.tick, now=venue.clock.now(), due=due)
+        return guardian.step(account_id=account.pk, exchange=venue.exchange, tick=seen.tick, now=venue.clock.now(), believes=believes)
 
     def _look_at_computed(self, account: ExchangeAccount, *, venue: Venue, symbol: str) -> list[Order]:
         """A computed price needs no second sign: nothing else can be true."""
@@ -89,4 +84,4 @@ class Guardian:
         except ExchangeUnavailable as error:
             log.warning("account=%s symbol=%s price unknown: %s", account.pk, symbol, error)
             return []
-        return guardian.step(account_id=account.pk, tick=tick, now=tick.known_at)
+        return guardian.step(account_id=account.pk, exchange=venue.exchange, tick=tick, now=tick.known_at)

@@ -64,10 +64,12 @@ def plan_exit(
     actor: Actor = Actor.PLANNER,
     lease_epoch: int = 0,
     amount: Decimal | None = None,
+    level: int = 0,
 ) -> Order:
-    """A market sale of the whole position, or of `amount` (base) of it.
+    """A market sale of the whole position, or of `amount` (base) of it. level: number of the partial level that asks for it, from 1.
 
-    Cycle, guardian and operator share one key, so together they make one order; what it leaves is the next version's.
+    Cycle, guardian and operator share one key, so together they make one order; what it leaves is the next version's. A level
+    is spent with its order's first fill, so an order that ended without one leaves it due.
     """
     return _plan(
         bot=position.bot,
@@ -77,6 +79,7 @@ def plan_exit(
         purpose=Purpose.EXIT,
         side=Side.SELL,
         amount=position.amount if amount is None else amount,
+        plan={"level": level} if level else None,
         exit_reason=reason,
         now=now,
         valid_until=None,

@@ -13,6 +13,7 @@ from dgbot.core.money import parse_decimal
 from dgbot.core.types import TradingRules, VenueFill
 from risk import services as risk
 from risk.domain.exits import protect_long
+from risk.domain.trailing import opened
 from trading.models import Order, Position, Trade
 from trading.signals import position_changed, trade_recorded
 
@@ -93,6 +94,7 @@ def _fold(position: Position, *, order: Order, fills: Sequence[VenueFill], rules
         else:
             position.amount -= fill.amount
             position.sold_total += total
+            position.levels_taken = max(position.levels_taken, int(order.plan.get("level", 0)))
     if position.stop_price is None and order.purpose == "entry":
         _freeze_exits(position, rules=rules)
     if position.amount == 0:
@@ -116,6 +118,7 @@ def _freeze_exits(position: Position, *, rules: TradingRules) -> None:
         target_distance=_distance(plan, "target_distance"),
     )
     position.stop_price, position.target_price = protection.stop_price, protection.target_price
+    position.high_water = opened(entry_price=entry_price, protection=protection).high_water
 
 
 def _distance(plan: dict[str, Any], name: str) -> Decimal | None:

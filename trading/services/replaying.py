@@ -29,7 +29,7 @@ from trading.exchanges.replay import ReplayQuotes
 from trading.exchanges.venue import Venue
 from trading.models import Bot, BotStatus, ExchangeAccount, Position
 from trading.models.accounts import ExchangeName
-from trading.services import bots, config, cycles, gateway, guardian, snapshots
+from trading.services import bots, config, cycles, exits, gateway, guardian, snapshots
 from trading.services.gateway import Tenure
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import KRW_FEES, account_key
@@ -82,20 +82,23 @@ class Replay:
         if self.bot.status != BotStatus.RUNNING:
             bots.settle_wanted(account_id=self.bot.account_id)
             self.bot.refresh_from_db()
-        held = Position.objects.open().filter(bot=self.bot).values_list("stop_price", "target_price").first()
+        held = Position.objects.open().filter(bot=self.bot).first()
         if held is not None:
-            levels = [level for level in held if level is not None]
+            levels = exits.levels_at(held, rules=lambda: self.venue.exchange.trading_rules(self.bot.symbol, at=self.clock.now()))
             for point in long_path(candle, length=self.quotes.recording.interval.length, levels=levels):
-                self._guard(point)
+                self._guard(point, most=len(levels))
         self._move(Point(candle.close, slot))
         cycles.run(bot_id=self.bot.pk, slot=slot, venue=self.venue)
         snapshots.take(account=self.bot.account, venue=self.venue, now=slot)
         return slot
 
-    def _guard(self, point: Point) -> None:
+    def _guard(self, point: Point, *, most: int) -> None:
+        """Serve every trigger at this price; a gap may reach several partial levels at once."""
         self._move(point)
-        tick = self.venue.exchange.ticker(self.bot.symbol)
-        if guardian.step(account_id=self.bot.account_id, tick=tick, now=point.at):
+        for _trigger in range(most):
+            tick = self.venue.exchange.ticker(self.bot.symbol)
+            if not guardian.step(account_id=self.bot.account_id, exchange=self.venue.exchange, tick=tick, now=point.at):
+                return
             gateway.step(account_id=self.bot.account_id, venue=self.venue, tenure=self.tenure)
 
     def _move(self, point: Point) -> None:

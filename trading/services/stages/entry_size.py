@@ -103,6 +103,8 @@ def _plan(context: Context, *, proposed: dict[str, Any], atr: Decimal | None) ->
         "target_distance": _nearer(proposed.get("target_distance"), profile.target_atr_multiple, atr),
         "stop_fraction": str(stop_fraction),
         "target_fraction": str(profile.target_fraction),
+        "trail_distance": _nearer(None, profile.trailing_atr_multiple, atr),
+        "levels": [{"profit_fraction": str(one.profit_fraction), "share": str(one.share)} for one in profile.partial_levels],
         "limits": limits.as_row(),
     }
 

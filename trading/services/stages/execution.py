@@ -1,5 +1,6 @@
 """Stage 4, Execution: size → liquidity gate → planned order with its reservation, all in one transaction."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from dgbot.core.types import OrderBook, Side
@@ -9,19 +10,31 @@ from risk.domain.reasons import Reason
 from risk.domain.sizing import size_sale, trapped
 from trading.domain import liquidity
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
-from trading.models import Decision, Order
-from trading.services import orders
+from trading.models import Decision, Order, Position
+from trading.services import exits, orders
 from trading.services.stages.context import Context
 from trading.services.stages.entry_size import size_entry
 
 NOTHING_TO_DO = Outcome(Action.SKIP, (Reason("nothing_to_do", "Nothing to do."),))
 
 
-def execute(context: Context, *, decision: Decision | None, exit_reason: str, collected: Collected | None) -> tuple[Order | None, Outcome]:
-    """Plan what was decided. `exit_reason` is RiskCheck's own exit, which needs no decision."""
+@dataclass(frozen=True)
+class RiskExit:
+    """What RiskCheck found due, and at which price (quote currency)."""
+
+    reason: str
+    price: Decimal
+
+
+def execute(
+    context: Context, *, decision: Decision | None, risk_exit: RiskExit | None, collected: Collected | None
+) -> tuple[Order | None, Outcome]:
+    """Plan what was decided. `risk_exit` is RiskCheck's own, which needs no decision."""
     position = context.position
-    if exit_reason and position is not None:
-        return _exit(context, reason=exit_reason)
+    if risk_exit is not None and position is not None:
+        if risk_exit.reason == ExitReason.PARTIAL:
+            return _level(context, position=position, price=risk_exit.price)
+        return _exit(context, reason=risk_exit.reason)
     if decision is None or not decision.verdict.get("is_valid"):
         return None, NOTHING_TO_DO
     if decision.decision == DecisionKind.SELL and position is not None:
@@ -46,10 +59,24 @@ def _part(context: Context, collected: Collected | None) -> Decimal | None:
     )
 
 
-def _exit(context: Context, *, reason: str, amount: Decimal | None = None) -> tuple[Order, Outcome]:
+def _level(context: Context, *, position: Position, price: Decimal) -> tuple[Order | None, Outcome]:
+    """The part a level sells, found anew: a cycle that was taken over may find the level sold by the guardian meanwhile."""
+    due = exits.look(position, price=price, rules=lambda: context.rules).due
+    if due is None:
+        return None, NOTHING_TO_DO
+    return _exit(context, reason=due.reason, amount=due.amount, level=due.level)
+
+
+def _exit(context: Context, *, reason: str, amount: Decimal | None = None, level: int = 0) -> tuple[Order, Outcome]:
     assert context.position is not None
     order = orders.plan_exit(
-        position=context.position, reason=reason, now=context.now, cycle=context.cycle, lease_epoch=context.lease_epoch, amount=amount
+        position=context.position,
+        reason=reason,
+        now=context.now,
+        cycle=context.cycle,
+        lease_epoch=context.lease_epoch,
+        amount=amount,
+        level=level,
     )
     return order, Outcome(
         Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk}

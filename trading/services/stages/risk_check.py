@@ -3,22 +3,26 @@
 With an open position only the freeze level of the kill switch ends the cycle; everything else blocks entries.
 """
 
+from contextlib import suppress
 from decimal import Decimal
 
 from django.conf import settings as django_settings
 
+from dgbot.base.display import percent
 from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.interval import Interval
+from dgbot.core.money import plain
 from dgbot.core.types import Mode
 from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.domain.assess import RiskUse, blocks
-from risk.domain.exits import exit_due
+from risk.domain.exits import ExitReason
 from risk.domain.reasons import Reason
 from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
 from trading.models import Order, Position
 from trading.selectors.limits import of_account
-from trading.services import credentials, price_alarms, switches
+from trading.services import credentials, exits, price_alarms, switches
 from trading.services.stages.context import Context
 from trading.services.stages.equity import account_equity, bot_equity
 
@@ -55,17 +59,39 @@ def check(context: Context) -> Outcome:
     return Outcome(Action.STOP if reasons else Action.CONTINUE, reasons, data)
 
 
+def follow(context: Context) -> None:
+    """Let a trailing stop rise at this close, before the price is held against it. Candles that are unknown are made up for later."""
+    position = context.position
+    if position is None or exits.trail_distance(position) is None:
+        return
+    interval = Interval(context.bot.interval)
+    with suppress(ExchangeUnavailable, ValueError):
+        candles = context.venue.history.closed(context.bot.symbol, interval, until=context.cycle.slot, anchor_at=context.bot.anchor_at)
+        exits.follow(position, candles=candles, rules=context.rules)
+
+
 def _with_position(context: Context, *, position: Position, price: Decimal | None, data: dict[str, object]) -> Outcome:
     if price is None:
         return Outcome(
             Action.CONTINUE, (Reason("price_unknown", f"The price of {context.bot.symbol} is unknown; stop and target wait for it."),), data
         )
-    reason = exit_due(price=price, stop_price=position.stop_price, target_price=position.target_price)
-    if reason is None:
+    seen = exits.look(position, price=price, rules=lambda: context.rules)
+    exits.spend(position, levels=seen.spent)
+    due = seen.due
+    if due is None:
         return Outcome(Action.CONTINUE, (), data)
-    limit = position.stop_price if reason == "stop" else position.target_price
-    message = f"The {reason} of position {position.pk} at {limit} is reached at {price}; it is sold now."
-    return Outcome(Action.EXIT, (Reason(reason, message, value=str(price), limit=str(limit)),), {**data, "exit_reason": reason})
+    reason = Reason(due.reason, _told(position, due, price=price), value=plain(price), limit=plain(due.limit))
+    return Outcome(Action.EXIT, (reason,), {**data, "exit_reason": due.reason})
+
+
+def _told(position: Position, due: exits.Due, *, price: Decimal) -> str:
+    if due.reason is ExitReason.PARTIAL:
+        what = f"Level {due.level} of position {position.pk} at {plain(due.limit)} is reached at {plain(price)}"
+        return f"{what}; {percent(due.share)} of what is held is sold now."
+    if due.reason is ExitReason.TRAILING:
+        below = f"{plain(due.limit)} under the highest price {plain(position.high_water or due.limit)}"
+        return f"The trailing stop of position {position.pk} at {below} is reached at {plain(price)}; it is sold now."
+    return f"The {due.reason} of position {position.pk} at {plain(due.limit)} is reached at {plain(price)}; it is sold now."
 
 
 def _observe(context: Context, *, price: Decimal | None) -> list[RiskState]:
