@@ -196,9 +196,9 @@ def test_bars_of_a_feed_that_is_cut_equal_those_of_the_truth(stage: Stage) -> No
         bars.extend(builder.add(heard) + builder.complete(until))
         return until
 
-    for seed in range(60):
+    for seed in range(40):
         stage.trade(count=2, seed=seed)
-        if seed in (20, 40):
+        if seed in (12, 26):
             stage.away()
         build()
         time.sleep(0.04)
@@ -231,7 +231,7 @@ def recomputed(stage: Stage) -> list[Candle]:
 def test_a_silent_market_goes_on_less_a_margin_and_never_ahead_of_the_exchange(stage: Stage) -> None:
     stream = stage.feed.trades(stage.symbols[0], since=now())
     seen = []
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + 1.2
     while time.monotonic() < deadline:
         seen.append((stream.poll().until, stage.fake.clock.now()))
         time.sleep(0.05)

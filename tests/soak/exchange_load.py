@@ -19,6 +19,15 @@ SOAK = BASE_DIR / "tests" / "soak"
 MEMBERS = ("gateway 1", "guardian 1", "worker 1", "worker 2", "ticker 1")
 
 
+WAITED = """
+SELECT share::text,
+    round(extract(epoch FROM percentile_disc(share) WITHIN GROUP (ORDER BY claimed.recorded_at - planned.recorded_at))::numeric, 1)
+FROM (VALUES (0.5), (0.95), (1.0)) AS shares (share), order_events planned
+JOIN order_events claimed ON claimed.order_pk = planned.order_pk AND claimed.to_status = 'submitting'
+WHERE planned.to_status = 'planned' GROUP BY share
+"""
+
+
 @dataclass(frozen=True)
 class Load:
     """How much of it. seconds: counted from the first look. pace_s: each bot with orders plans one so often."""
@@ -41,6 +50,7 @@ class Figures:
     order_statuses: Counter[str]  # of our orders
     sends: Counter[str]
     cycles: Counter[str]
+    waited_s: Counter[str]  # of orders, from plan to claim
     looks: int
     late_looks: int
     unknown: Counter[str]  # reasons of DataCollection
@@ -68,7 +78,7 @@ def run(folder: Path, load: Load) -> Figures:
         time.sleep(max(0.0, until - time.monotonic()))
         ended = "c.status <> 'running' AND b.name LIKE 'Hourly%'"
         done = f"SELECT count(*) >= {load.hourly} FROM cycles c JOIN bots b ON b.id = c.bot_id WHERE {ended}"
-        wait_until(lambda: _scalar(crew, done), "the hourly cycles", seconds=load.hourly)
+        wait_until(lambda: _scalar(crew, done), "the hourly cycles", seconds=max(90, load.hourly))
         crew.kill("flow 1", with_children=True)
         unsettled = "SELECT count(*) FROM orders WHERE status IN ('planned', 'submitting', 'unknown', 'open', 'partially_filled')"
         wait_until(lambda: not _scalar(crew, unsettled), "orders to be settled", seconds=60)
@@ -112,6 +122,7 @@ def _figures(crew: Crew, fakes: dict[str, Any]) -> Figures:
         cycles=_counted(
             crew, "SELECT split_part(b.name, ' ', 1) || ' ' || c.status, count(*) FROM cycles c JOIN bots b ON b.id = c.bot_id GROUP BY 1"
         ),
+        waited_s=_counted(crew, WAITED),
         looks=int(_scalar(crew, "SELECT coalesce(sum(looks), 0) FROM tick_counts")),
         late_looks=int(_scalar(crew, "SELECT coalesce(sum(late), 0) FROM tick_counts")),
         unknown=_counted(
