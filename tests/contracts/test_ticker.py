@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from django.db import IntegrityError, transaction
 
+from dgbot.base import warmups
 from dgbot.core.interval import Interval
 from dgbot.core.types import Mode
 from risk.seeds import create_profiles
@@ -40,6 +41,7 @@ def world(*, interval: Interval = Interval.MINUTE_1, tick_seconds: int = 1, **co
 
 
 def ticker() -> Ticker:
+    warmups.run()  # as the process does: a strategy's first import takes seconds, in which slots are overtaken
     return Ticker(venue_for=venue_for, ring=lambda: None)
 
 
