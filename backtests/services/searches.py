@@ -40,7 +40,7 @@ BATCH, PROPOSED = 1024, 8  # sets evaluated between two commits
 KEPT = 20  # best sets a batch keeps
 WALKED = 1024  # sets each fold chooses among
 PERMUTED = 256  # sets each permuted market is searched with
-PROPOSAL_S = 0.03  # what one proposal costs, measured after some hundred
+PROPOSAL_S = 0.1  # what one proposal costs after some thousand, measured; it grows with their number
 
 
 @dataclass(frozen=True, eq=False)
