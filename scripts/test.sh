@@ -107,6 +107,9 @@ run_area() {
     esac
 }
 
+# Compiled once here, so that no test waits for it; kept in var/ for the next run.
+step "compile the kernels" env NUMBA_CACHE_DIR="$PWD/var/numba-tests" .venv/bin/python -c "from backtests.engine import warm; warm()"
+
 for area in $areas; do
     started=$(date +%s)
     echo "=== $area"

@@ -17,6 +17,7 @@ from dgbot.local.paths import Places
 from tests.faults import rules
 from tests.faults.platform import Platform
 from tests.faults.rules import PATIENCE_S, wait_until
+from tests.scale import only_in_full
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -40,10 +41,10 @@ def trading(platform: Platform) -> Platform:
     ("victim", "table"),
     [
         ("worker", "ai_decisions"),
-        ("worker", "stage_results"),
+        pytest.param("worker", "stage_results", marks=only_in_full),
         ("gateway", "trades"),
         ("database", "ai_decisions"),
-        ("supervisor", "ai_decisions"),
+        pytest.param("supervisor", "ai_decisions", marks=only_in_full),
     ],
 )
 def test_a_kill_in_mid_work_changes_nothing_but_time(trading: Platform, victim: str, table: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dgbot.env import BASE_DIR
 from tests.faults.platform import OPERATORS, Platform
+from tests.scale import only_in_full
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -32,7 +33,7 @@ def test_a_second_start_is_refused_and_sigterm_stops_all_in_order(platform):
     assert platform.left_after(1) == {}
 
 
-@pytest.mark.parametrize("reaper", ["", "1"], ids=["kernel", "reaper"])
+@pytest.mark.parametrize("reaper", ["", pytest.param("1", marks=only_in_full)], ids=["kernel", "reaper"])
 def test_after_kill_9_nothing_is_left_and_nothing_lost(platform, reaper):
     platform.start(**({"DGBOT_TEST_REAPER": "true"} if reaper else {})).wait_for("Logs")
     platform.sql("DROP TABLE IF EXISTS kept")
