@@ -211,6 +211,7 @@ def test_a_bot_outlives_logout_the_browser_and_a_power_cut_with_its_position(pla
     platform.sql(f"UPDATE bots SET strategy = 'ultra_aggressive_momentum' WHERE id = {bot}")
     open_now = f"SELECT max(id) FROM positions WHERE bot_id = {bot} AND closed_at IS NULL"
     wait_until(lambda: one(platform, open_now) is not None, "a position", seconds=180)
+    platform.sql("UPDATE simulated_markets SET speed = 60")  # the position stays open while we look around
 
     # logging out shows what runs and changes nothing
     page = browser.leave()
@@ -220,7 +221,7 @@ def test_a_bot_outlives_logout_the_browser_and_a_power_cut_with_its_position(pla
 
     # the browser is gone with its session, and then the whole machine, while a position is open
     platform.sql("DELETE FROM django_session")
-    wait_until(lambda: one(platform, open_now) is not None, "a position", seconds=180)
+    platform.sql("UPDATE simulated_markets SET speed = 3600")
     held, cycles = one(platform, open_now), one(platform, f"SELECT max(id) FROM cycles WHERE bot_id = {bot}")
     for pid in platform.processes():
         with contextlib.suppress(ProcessLookupError):
