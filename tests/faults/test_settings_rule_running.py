@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.crew import Crew, crew_on
 from tests.faults.rules import wait_until
+from tests.scale import only_in_full
 
 CAP = 21_000  # KRW; the demo bot would take 50,000
 CHANGE = "from trading.services import config; config.change(key={key!r}, value={value!r}, by='test', reason='now')"
@@ -21,6 +22,7 @@ def crew(folder: Path) -> Iterator[Crew]:
         yield made
 
 
+@only_in_full
 def test_every_change_is_obeyed_by_the_very_next_cycle(crew: Crew) -> None:
     change(crew, "max_trade_amount_krw", {"amount": CAP})
     for name in ("beat 1", "worker 1", "gateway 1"):

@@ -12,7 +12,7 @@ import pytest
 from dgbot.env import BASE_DIR
 from tests.faults.crew import Crew, crew_on
 from tests.faults.rules import wait_until
-from tests.scale import scale
+from tests.scale import only_in_full, scale
 
 LEASE_S = scale(sample=4, full=30)
 ASLEEP_S = scale(sample=8, full=45)
@@ -28,6 +28,7 @@ def crew(folder: Path) -> Iterator[Crew]:
         yield made
 
 
+@only_in_full
 def test_another_ticker_takes_over_and_the_sleeper_writes_nothing(crew: Crew) -> None:
     crew.manage("shell", "-c", (BASE_DIR / "tests/soak/many_tickers.py").read_text(), TICKER_BOTS=str(BOTS))
     for name in ("gateway 1", "beat 1", "worker 1", "ticker 1"):
