@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import environ
 
+from dgbot.core import crash
 from dgbot.core.errors import BadInput
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -23,11 +25,12 @@ OURS = "DGBOT_"
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 MASK = "********"
 SECOND_LIMIT = 3600.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable. `kind` is text, boolean, integer, number, decimal, list, path, timezone or url; bounds are inclusive."""
+    """One variable. `kind` is text, boolean, integer, number, decimal, list, path, timezone, url or crash; bounds are inclusive."""
 
     name: str
     help: str
@@ -68,6 +71,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("DGBOT_TEST_DATA", "Folder of recorded files that some tests read.", "path", None),
         Variable("DGBOT_PROCESS", "Name of this process in logs; set by whatever starts it.", default=""),
         Variable("DGBOT_TEST_REAPER", "End children as on macOS, where the kernel does not; for tests.", "boolean", False),
+        Variable("DGBOT_CRASH_AT", "End this process at a named point of the order path; for tests.", "crash", None),
         Variable("DGBOT_SUPERVISED", "Set by scripts/up.sh for its children: they log to files only.", "boolean", False),
     ),
     "Servers (default: embedded, started by scripts/up.sh)": (
@@ -181,6 +185,7 @@ def load(variables: Mapping[str, str] | None = None, *, dotenv: Path | None = BA
             entries[variable.name] = _effective(variable, given, written)
         except BadInput as problem:
             problems.append(str(problem))
+    problems += _crash_problems(entries)
     if problems:
         raise BadInput("; ".join(problems))
     return Environment(entries)
@@ -216,6 +221,20 @@ def _unknown_names(names: Mapping[str, str]) -> list[str]:
 def _unknown(name: str, known: set[str]) -> str:
     nearest = difflib.get_close_matches(name, [known_name for known_name in known if known_name.startswith(OURS)], n=1, cutoff=0.5)
     return f"{name} is not a setting of dgbot" + (f"; did you mean {nearest[0]}?" if nearest else "; see .env.example")
+
+
+def _crash_problems(entries: Mapping[str, Effective]) -> list[str]:
+    """A process that ends on purpose is for tests: the image has none, and their exchanges are on this machine."""
+    wanted = entries.get("DGBOT_CRASH_AT")
+    if wanted is None or wanted.value is None:
+        return []
+    addresses = [entries[name].value for name in ("DGBOT_UPBIT_URL", "DGBOT_BITGET_URL") if name in entries]
+    if (BASE_DIR / "tests").is_dir() and all(urlsplit(address).hostname in LOOPBACK for address in addresses):
+        return []
+    return [
+        "DGBOT_CRASH_AT ends processes on purpose and is taken only in a test build (one with the folder tests) whose"
+        " DGBOT_UPBIT_URL and DGBOT_BITGET_URL are on this machine; unset it"
+    ]
 
 
 def _effective(variable: Variable, given: Mapping[str, str], written: Mapping[str, str]) -> Effective:
@@ -311,7 +330,12 @@ def _parse_url(variable: Variable, text: str) -> str:
     return text
 
 
+def _parse_crash(_: Variable, text: str) -> crash.Crash:
+    return crash.parse(text)
+
+
 PARSERS = {
+    "crash": _parse_crash,
     "text": _parse_text,
     "boolean": _parse_boolean,
     "integer": _parse_integer,

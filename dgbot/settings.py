@@ -11,10 +11,12 @@ from urllib.parse import unquote
 import environ
 
 from dgbot import env
+from dgbot.core import crash
 from dgbot.local.paths import Places, default_data_dir
 
 BASE_DIR = env.BASE_DIR
 ENV = env.load()
+crash.arm(ENV["DGBOT_CRASH_AT"])
 DATA_DIR: Path = ENV["DGBOT_DATA_DIR"] or default_data_dir(BASE_DIR)
 PLACES = Places(DATA_DIR)
 os.environ.setdefault("NUMBA_CACHE_DIR", str(DATA_DIR / "numba"))  # numba reads it when it is first imported, long after this

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from dgbot.accounts import audit
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import BadInput
 from dgbot.core.money import plain
 from risk.domain import breakers, limits
@@ -284,6 +285,7 @@ def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: s
     audit.record(
         actor=by, action="set kill switch", target=f"kill_switch:{scope}:{scope_id}", reason=reason, diff={"level": [before, level]}
     )
+    crash_point("kill switch written")
     return switch
 
 

@@ -10,12 +10,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
+
+from dgbot.core.crash import crash_point, is_armed
 
 CONNECT_TIMEOUT_S = 2.0
 TOTAL_TIMEOUT_S = 8.0
@@ -69,8 +71,12 @@ class BoundedHttp:
         watchdog.start()
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
-            connection.request(method, target, body=body, headers={"Accept-Encoding": "identity", **headers})
+            at = crash_point if method != "GET" else _nowhere
+            at("connected")
+            _write(connection, method, target, body=body, headers={"Accept-Encoding": "identity", **headers})
+            at("request written")
             response = connection.getresponse()
+            at("headers read")
             content = _read(response, largest=largest_answer)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop(parts)
@@ -124,6 +130,23 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def _nowhere(_point: str) -> None:
+    """A question may be asked again, so nothing is learned by dying over it."""
+
+
+def _write(connection: http.client.HTTPConnection, method: str, target: str, *, body: bytes | None, headers: Mapping[str, str]) -> None:
+    if body is None or not is_armed():
+        connection.request(method, target, body=body, headers=dict(headers))
+        return
+    connection.request(method, target, body=_in_halves(body), headers={**headers, "Content-Length": str(len(body))})
+
+
+def _in_halves(body: bytes) -> Iterator[bytes]:
+    yield body[: len(body) // 2]
+    crash_point("request half written")
+    yield body[len(body) // 2 :]
 
 
 def _read(response: http.client.HTTPResponse, *, largest: int) -> bytes:

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder, is_dead
+from dgbot.core.crash import crash_point
 from dgbot.core.money import parse_decimal
 from dgbot.core.types import Mode
 from risk.domain.reasons import Reason
@@ -99,11 +100,14 @@ def run(
     is_between_candles: nothing has closed since the last decision, so only RiskCheck and exits run.
     """
     name = lease_name(bot_id)
+    crash_point("slot wanted")
     with transaction.atomic():  # lease and slot in one commit
         epoch = leases.acquire(name=name, seconds=django_settings.CYCLE_LEASE_S) if held_epoch is None else held_epoch
         if epoch is None or (held_epoch is not None and not leases.is_current(name=name, epoch=epoch)):
             return None
         context = _begin(bot_id=bot_id, slot=slot, venue=venue, trigger=trigger, epoch=epoch)
+        crash_point("slot inserted")
+    crash_point("slot committed")
     try:
         if context is None:
             return None
@@ -284,6 +288,10 @@ class _Pipeline:
                 self._close(outcome)
             else:
                 self._write()
+        if stage is StageName.ANALYSIS:
+            crash_point("decision committed")
+        elif self.order is not None:
+            crash_point("order committed")
         return outcome
 
     def _restored(self, stage: StageName) -> Outcome:

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.machine import holder, machine_now
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import BadInput, CredentialsRefused, DgbotError, ExchangeError, ExchangeRejected, ExchangeUnavailable
 from dgbot.core.types import Mode, Purpose, Side, TradingRules, VenueOrder, VenueOrderStatus
 from risk import selectors as risk_selectors
@@ -76,6 +77,7 @@ def take_account(account_id: int) -> Tenure | None:
     """Take or renew the right to send for an account; None while another gateway has it."""
     name = lease_name(account_id)
     epoch = leases.acquire(name=name, seconds=settings.LEASE_S)
+    crash_point("lease taken")
     return Tenure(name=name, epoch=epoch) if epoch is not None else None
 
 
@@ -106,6 +108,7 @@ def submit(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
     """Send a planned order at most once; harmless to call again, and after a crash."""
     permit = claim(order_pk=order_pk, venue=venue, tenure=tenure)
     if permit is not None:
+        crash_point("claim committed")
         send(permit, venue=venue, tenure=tenure)
 
 
@@ -128,7 +131,9 @@ def send(permit: Permit, *, venue: Venue, tenure: Tenure) -> None:
         log.exception("order=%s bot=%s outcome unknown", permit.order.pk, permit.order.bot_id)
         _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")
     else:
+        crash_point("answer read")
         _acknowledged(permit, venue=venue, answer=answer)
+        crash_point("answer committed")
 
 
 def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
@@ -161,6 +166,7 @@ def claim(*, order_pk: int, venue: Venue, tenure: Tenure) -> Permit | None:
             permit_until=Now() + timedelta(seconds=seconds),
         )
         orders.move(order, Status.SUBMITTING, actor=Actor.GATEWAY, now=now, evidence={"send": send.send_no})
+        crash_point("claim written")
     # Recorded market time does not run out while we work; a slow machine must not change a replay.
     return Permit(order=order, send=send, deadline=math.inf if Mode(order.mode).is_recorded else started + seconds)
 
@@ -172,6 +178,7 @@ def settle(*, order_pk: int, venue: Venue, tenure: Tenure) -> None:
         return
     try:
         answer = venue.exchange.order(symbol=order.symbol, client_id=order.client_id)
+        crash_point("fills fetched")
         _settle(order, answer=answer, venue=venue, tenure=tenure)
     except ExchangeError as error:
         log.warning("order=%s bot=%s not settled: %s", order.pk, order.bot_id, error)
@@ -188,6 +195,7 @@ def _settle(order: Order, *, answer: VenueOrder | None, venue: Venue, tenure: Te
         _close_sends(order, SendResult.AMBIGUOUS, answer={"settled": answer is not None})
         if answer is not None and rules is not None:
             apply(order, answer=answer, rules=rules, now=venue.clock.now(), actor=Actor.RECONCILER)
+            crash_point("fills folded")
         elif Mode(order.mode).is_recorded:
             _absent(order, now=venue.clock.now())  # a pretended exchange commits before it answers: "not found" is the truth
 
@@ -265,6 +273,7 @@ def _acknowledged(permit: Permit, *, venue: Venue, answer: VenueOrder) -> None:
             # A successor may have settled it while the answer was on its way; then this is late news, which is booked all the same.
             actor = Actor.GATEWAY if order.status == Status.SUBMITTING else Actor.RECONCILER
             apply(order, answer=answer, rules=rules, now=venue.clock.now(), actor=actor)
+            crash_point("answer booked")
     except VOID_ANSWER as error:
         log.exception("order=%s bot=%s outcome unknown: the answer cannot be booked", permit.order.pk, permit.order.bot_id)
         _unknown(permit, venue=venue, why=f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
 from trading.exchanges.account_feeds import AccountFeeds
@@ -49,6 +50,7 @@ class Gateway:
             if self.held.get(account.pk) != tenure:
                 log.info("account=%s taken with epoch %s", account.pk, tenure.epoch)
                 bots.await_gateway(account_id=account.pk)
+                crash_point("account taken")
                 self.held[account.pk] = tenure
             self._serve(account, tenure=tenure)
         self.account_feeds.forget_all_but(self.heard)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from dgbot.core.crash import crash_point
 from dgbot.core.protocols import Exchange
 from dgbot.core.types import Ticker
 from risk.models import KillLevel
@@ -40,6 +41,7 @@ def step(
         seen = exits.look(position, price=tick.price, rules=exits.rules_from(exchange, symbol=tick.symbol, at=now))
         exits.spend(position, levels=seen.spent)
         if seen.due is not None and not _is_frozen(position):
+            crash_point("trigger seen")
             planned.append(exits.plan(position, seen.due, now=now))
     return planned
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from dgbot.core import client_id
+from dgbot.core.crash import crash_point
 from dgbot.core.money import plain
 from dgbot.core.types import Mode, OrderRequest, OrderType, Purpose, Side
 from risk import services as risk
@@ -191,6 +192,7 @@ def _plan(
     try:
         with transaction.atomic():
             order.save(force_insert=True)
+            crash_point("order inserted")
             _event(order, Status.PLANNED, seq=1, actor=actor, now=now, evidence={"decision_key": decision_key}, is_birth=True)
             if notional is not None:
                 risk.reserve(order_pk=order.pk, bot_id=bot.pk, account_id=bot.account_id, notional=notional)

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import DgbotError
 from dgbot.core.money import parse_decimal
 from dgbot.core.types import TradingRules, VenueFill
@@ -38,6 +39,7 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
             )
     position = _position(order, opened_at=fresh[0].executed_at)
     trades = Trade.objects.bulk_create(_trade(order, position=position, fill=fill) for fill in fresh)
+    crash_point("fills inserted")
     _fold(position, order=order, fills=fresh, rules=rules)
     if order.purpose == "entry" and order.filled_amount == 0:
         owner = risk.Owner(account_id=order.account_id, user_id=order.user_id, mode=order.mode)

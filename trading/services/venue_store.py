@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from dgbot.core.crash import crash_point
 from dgbot.core.types import OrderType, Side, VenueOrder, VenueOrderStatus
 from dgbot.core.types import VenueFill as Fill
 from trading.exchanges.pretend import DuplicateClientId
@@ -37,6 +38,8 @@ class DatabaseVenueStore:
             with transaction.atomic(using="venue"):
                 self._change(changes)
                 self._insert(order)
+                crash_point("venue order written")
+            crash_point("venue order committed")
         except IntegrityError as error:
             if "venue_order_client_id_once" in str(error):
                 raise DuplicateClientId(order.client_id) from None

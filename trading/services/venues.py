@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dgbot.core.clock import SystemClock
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import VenueUnavailable
 from dgbot.core.protocols import Clock, Exchange
 from dgbot.core.types import Fees, Mode
@@ -145,6 +146,7 @@ def _signed(account: ExchangeAccount, *, open_key: KeyOpener) -> Exchange:
             account.exchange, key=open_key(credential), is_demo=account.is_demo, budget=budget, base_url=_base_url(account.exchange)
         )
         known = (sealed, adapter)
+        crash_point("key opened")
         _signing[account.pk] = known
     return known[1]
 

@@ -7,6 +7,7 @@ from typing import Any
 from backtests.candles.series import Candles
 from backtests.strategies.registry import strategy_named
 from dgbot.core.clock import to_nanoseconds
+from dgbot.core.crash import crash_point
 from dgbot.core.errors import BadInput
 from dgbot.core.money import plain
 from risk.domain.reasons import Reason
@@ -23,6 +24,7 @@ def decide(context: Context, collected: Collected) -> tuple[Decision, Outcome]:
     """Propose, judge and store. Call inside the transaction that also writes the stage's row."""
     proposal = _propose(context, collected)
     verdict = _judge(context, proposal)
+    crash_point("analyst answered")
     decision = _store(context, collected, proposal=proposal, verdict=verdict)
     reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *verdict.reasons)
     acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and verdict.is_valid
