@@ -86,6 +86,14 @@ def _die_with_parent(death_signal: int | None) -> Callable[[], None] | None:
     return ask_kernel
 
 
+def is_living(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to take note does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def remember(path: Path, identities: Mapping[str, Identity]) -> None:
     """Write who was started, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")

@@ -226,12 +226,14 @@ class Keeper:
 
     def _start(self) -> None:
         processes.end(processes.recall(self._pids), grace_s=LEFTOVER_GRACE_S, signals=STOP_SIGNALS)
-        starts = {POSTGRES: (self._start_postgres, self._postgres_is_ready), VALKEY: (self._start_valkey, self._valkey_is_ready)}
         for name in self.names:
-            self.children[name] = starts[name][0]()
-            processes.remember(self._pids, {each: processes.Identity.of(child.pid) for each, child in self.children.items()})
+            self._start_one(name)
         for name in self.names:
-            self._wait_for(name, starts[name][1])
+            self._wait_for(name)
+
+    def _start_one(self, name: str) -> None:
+        self.children[name] = {POSTGRES: self._start_postgres, VALKEY: self._start_valkey}[name]()
+        processes.remember(self._pids, {each: processes.Identity.of(child.pid) for each, child in self.children.items()})
 
     def _watch(self, users: Lock) -> str:
         while not self.stopping:
@@ -312,10 +314,15 @@ class Keeper:
             cwd=Path("/"),
         )
 
-    def _wait_for(self, name: str, is_ready: Any) -> None:
+    def _wait_for(self, name: str) -> None:
+        is_ready = {POSTGRES: self._postgres_is_ready, VALKEY: self._valkey_is_ready}[name]
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.children[name].poll() is not None:
+                if name == POSTGRES and self._predecessor_lingers():
+                    time.sleep(POLL_S)
+                    self._start_one(name)
+                    continue
                 raise BadInput(f"{name} did not start ({self._exit_code(name)}); its last lines:\n{self._last_lines(name)}")
             if is_ready():
                 return
@@ -340,6 +347,16 @@ class Keeper:
         connection.close()
         return True
 
+    def _predecessor_lingers(self) -> bool:
+        """Whether PostgreSQL did not start only because of a killed one: its sessions still end, or it has just been reaped."""
+        said = self._last_lines(POSTGRES)
+        if "already exists" not in said:
+            return "is still in use" in said
+        try:
+            return not processes.is_living(int((self.places.postgres / "postmaster.pid").read_text().split()[0]))
+        except FileNotFoundError:
+            return True
+
     def _valkey_is_ready(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1.0)
@@ -354,8 +371,8 @@ class Keeper:
         return f"exit code {self.children[name].returncode}"
 
     def _last_lines(self, name: str) -> str:
-        logs = sorted(self.places.postgres.glob("log/*.log"), key=lambda path: path.stat().st_mtime) if name == POSTGRES else []
-        return processes.tail([self.places.logs / f"{name}.out", *logs][-1])
+        logs = [self.places.logs / f"{name}.out", *(self.places.postgres.glob("log/*.log") if name == POSTGRES else ())]
+        return processes.tail(max(logs, key=lambda path: path.stat().st_mtime))
 
 
 def main() -> int:

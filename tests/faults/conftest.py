@@ -13,16 +13,16 @@ import pytest
 
 from dgbot.local.paths import Places
 from dgbot.local.servers import Servers
-from tests.faults.crew import Crew
+from tests.faults.crew import PREPARED, Crew
 from tests.faults.platform import Platform
 
 
 @pytest.fixture(scope="session")
 def prepared() -> Iterator[Path]:
-    """A data folder with a prepared database, its servers stopped: what every module starts from."""
+    """A data folder with a prepared database, its servers stopped: what every module starts from. PREPARED holds what was said."""
     with temporary_folder() as folder:
         with Servers(Places(folder)):
-            Crew(folder).manage("prepare")
+            (folder / PREPARED).write_text(Crew(folder).manage("prepare"))
         yield folder
 
 

@@ -17,6 +17,7 @@ from dgbot.local.servers import Servers
 from dgbot.local.up import programs
 from tests.faults.platform import OPERATORS
 
+PREPARED = "prepared.txt"  # what `prepare` said of a data folder, the first password among it
 SETTINGS = {
     "DGBOT_CYCLE_LEASE_S": "4",
     "DGBOT_LEASE_S": "4",
@@ -36,10 +37,10 @@ class Crew:
         self.members: dict[str, subprocess.Popen[bytes]] = {}
         self.kills = 0
 
-    def manage(self, *arguments: str, **variables: str) -> None:
-        """Run a command of the platform to its end."""
+    def manage(self, *arguments: str, **variables: str) -> str:
+        """Run a command of the platform to its end; what it said."""
         command = [sys.executable, BASE_DIR / "manage.py", *arguments]
-        subprocess.run(command, env={**self.environment, **variables}, check=True, capture_output=True)
+        return subprocess.run(command, env={**self.environment, **variables}, check=True, capture_output=True, text=True).stdout
 
     def start(self, name: str) -> None:
         """Start one member."""

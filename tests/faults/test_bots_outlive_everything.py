@@ -13,8 +13,8 @@ import psycopg2
 import pytest
 import requests
 
+from tests.faults.crew import PREPARED
 from tests.faults.platform import Platform
-from tests.scale import only_in_full
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -24,8 +24,6 @@ BACK_S = 20.0  # after a power cut a bot runs again within that, counted from th
 PATIENCE_S = 90.0
 SIMULATED, HOURLY, CLEAN_UP = "Simulated market (every second)", "Trading cycle (hourly)", "Clean-up (daily)"
 
-_passwords: dict[str, str] = {}  # shown only at the first start of a data folder
-
 
 class Browser:
     """An operator at the admin, over HTTP."""
@@ -33,7 +31,9 @@ class Browser:
     def __init__(self, platform: Platform) -> None:
         self.home = f"http://127.0.0.1:{platform.port}"
         self.session = requests.Session()
-        self._post("/login/", username="operator", password=_passwords[str(platform.folder)])
+        shown = re.search(r"with the password (\S+)", (platform.folder / PREPARED).read_text())
+        assert shown is not None
+        self._post("/login/", username="operator", password=shown[1])
 
     def act(self, model: str, action: str, *pks: int, **more: Any) -> str:
         """A bulk action on rows of a list."""
@@ -68,12 +68,7 @@ class Browser:
 def start(platform: Platform) -> float:
     """Start it; seconds until it says that it runs."""
     began = time.monotonic()
-    platform.start(**SETTINGS)
-    if str(platform.folder) in _passwords:
-        platform.wait_for("Logs")
-    else:
-        said = platform.wait_for("Log in as operator")
-        _passwords[str(platform.folder)] = re.search(r"with the password (\S+)", said)[1]  # type: ignore[index]
+    platform.start(**SETTINGS).wait_for("Logs")
     return time.monotonic() - began
 
 
@@ -204,7 +199,6 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
     stop(platform)
 
 
-@only_in_full
 def test_a_bot_outlives_logout_the_browser_and_a_power_cut_with_its_position(platform: Platform, record_property: Any) -> None:
     start(platform)
     browser = Browser(platform)
