@@ -209,6 +209,7 @@ CELERY_TASK_ROUTES = {
     "trading.tasks.*": {"queue": "cycles"},
     "backtests.tasks.sync*": {"queue": "data_ingestion"},
     "backtests.tasks.import*": {"queue": "data_ingestion"},
+    "trading.tasks.refresh_krw_rates": {"queue": "data_ingestion"},
     "backtests.tasks.*": {"queue": "backtests"},
     "monitoring.tasks.notify*": {"queue": "notifications"},
     "monitoring.tasks.*": {"queue": "default"},

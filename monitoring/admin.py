@@ -113,6 +113,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Positions"), "stacked_line_chart", "trading_position", "trading.view_position"),
                 _item(_("Portfolio"), "pie_chart", "trading_portfoliosnapshot", "trading.view_portfoliosnapshot"),
                 _item(_("Balances"), "wallet", "trading_accountbalance", "trading.view_accountbalance"),
+                _item(_("Rates in KRW"), "currency_exchange", "trading_krwrate", "trading.view_krwrate"),
             ],
         },
         {
@@ -131,6 +132,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Limits used"), "speed", "risk_riskstate", "risk.view_riskstate"),
                 _item(_("Risk events"), "notifications", "risk_riskevent", "risk.view_riskevent"),
                 _item(_("Reservations"), "lock_clock", "risk_reservation", "risk.view_reservation"),
+                _item(_("Account limits"), "gpp_maybe", "risk_accountlimits", "risk.view_accountlimits"),
+                _item(_("Bot limits"), "tune", "risk_botlimits", "risk.view_botlimits"),
+                _item(_("Correlated groups"), "hub", "risk_symbolgroup", "risk.view_symbolgroup"),
+                _item(_("Changes of limits"), "history", "risk_limitchange", "risk.view_limitchange"),
+                _item(_("Transfers"), "sync_alt", "risk_transfer", "risk.view_transfer"),
             ],
         },
         {

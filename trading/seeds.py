@@ -15,6 +15,7 @@ from trading.domain.config import PERIODS
 from trading.models import Bot, BotStatus, ExchangeAccount, SimulatedMarket
 from trading.models.accounts import ExchangeName
 from trading.services import config
+from trading.services.krw_rates import ASKED_EVERY_S
 from trading.services.schedules import CYCLES, HOURLY, SEOUL, crontab_of, follow_schedule
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import account_key
@@ -22,6 +23,7 @@ from trading.services.venues import account_key
 SIMULATED = "Simulated market (every second)"
 SNAPSHOT = "Portfolio snapshot (hourly)"
 SWEEP = "Unfinished cycles (every 15 seconds)"
+RATES = "Rates in KRW (every 20 seconds)"
 CLEAN_UP = "Clean-up (daily)"
 
 DEMO = "Demo bot (simulated)"
@@ -58,6 +60,7 @@ def create_schedules() -> str | None:
         _schedule(SNAPSHOT, "trading.tasks.take_snapshots", crontab=crontab_of(60)),
         _schedule(SIMULATED, "trading.tasks.tick_simulated", interval=_interval(1), expires_s=5),
         _schedule(CLEAN_UP, "monitoring.tasks.clean_up", crontab=_daily(hour=4, minute=30)),
+        _schedule(RATES, "trading.tasks.refresh_krw_rates", interval=_interval(ASKED_EVERY_S), expires_s=ASKED_EVERY_S),
         _schedule(SWEEP, "trading.tasks.sweep_cycles", interval=_interval(15), expires_s=60),
     ]
     added = [name for name in made if name]

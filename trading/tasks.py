@@ -2,17 +2,18 @@
 
 import time
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from celery import Task, shared_task
 
 from dgbot.base.machine import machine_now
 from dgbot.core.errors import DgbotError
+from dgbot.core.protocols import Quotes
 from dgbot.core.types import Mode
 from trading import doorbell
 from trading.models import Bot, ExchangeAccount
 from trading.models.cycles import CycleTrigger
-from trading.services import bots, cycles, dispatch, schedules, snapshots
+from trading.services import bots, cycles, dispatch, krw_rates, schedules, snapshots, venues
 from trading.services.dispatch import Due
 from trading.services.venues import venue_for
 
@@ -73,6 +74,12 @@ def take_snapshots() -> str:
         taken += 1
         unknown += snapshot.total_value_krw is None and snapshot.total_value_usd is None
     return f"{taken} accounts valued, {unknown} of them unknown"
+
+
+@shared_task
+def refresh_krw_rates() -> str:
+    """Ask what other currencies are worth in KRW; while nobody can tell, nothing is opened in them."""
+    return krw_rates.refresh_wanted(quotes=cast(Quotes, venues.live_quotes(krw_rates.SOURCE)))
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:

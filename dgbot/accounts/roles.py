@@ -8,8 +8,9 @@ VIEWER, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "operator", "risk manager", "a
 _SEEN = [
     *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
-    "trading.view_configversion",
+    *(f"trading.view_{name}" for name in ("configversion", "krwrate")),
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch")),
+    *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
     "django_celery_beat.view_periodictask",
 ]
@@ -23,7 +24,9 @@ _STEERED = [
 ]
 _LIMITED = [
     *(f"risk.{deed}_{name}" for deed in ("add", "change") for name in ("riskprofile", "killswitch")),
+    *(f"risk.{deed}_{name}" for deed in ("add", "change") for name in ("accountlimits", "botlimits", "symbolgroup")),
     "risk.change_riskstate",
+    "risk.add_transfer",
     "trading.change_botconfig",
 ]
 

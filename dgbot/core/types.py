@@ -72,6 +72,11 @@ class Capabilities:
     resting_orders: bool = True  # a limit order waits for its price; else what cannot be had at once is cancelled
     streams_trades: bool = False  # a public feed tells prices, books and trades
     streams_orders: bool = False  # a private feed tells of orders and balances
+    symbol_form: str = "{quote}-{base}"  # how a market is called here
+
+    def symbol_of(self, base: str, *, quote: str) -> str:
+        """The market of `base` in `quote`, in this exchange's own code."""
+        return self.symbol_form.format(base=base, quote=quote)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,19 @@ from risk.seeds import create_profiles
 from tests import factories
 from tests.factories import SLOT, SYMBOL, execute, rows, triggers_off
 from trading.domain.lifecycle import MAYBE_SENT, MOVES, Actor, Status
-from trading.models import AccountBalance, Bot, Decision, Order, PortfolioSnapshot, Position, Trade, VenueAccount, VenueFill, VenueOrder
+from trading.models import (
+    AccountBalance,
+    Bot,
+    Decision,
+    KrwRate,
+    Order,
+    PortfolioSnapshot,
+    Position,
+    Trade,
+    VenueAccount,
+    VenueFill,
+    VenueOrder,
+)
 from trading.services import config
 
 pytestmark = pytest.mark.django_db
@@ -231,6 +243,7 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         "account_balances": AccountBalance.objects.create(
             account=bot.account, asset="KRW", free=1, locked=1, known_at=SLOT, recorded_at=SLOT
         ).pk,
+        "krw_rates": KrwRate.objects.create(currency="USDT", krw_per_unit=1, source="test", known_at=SLOT, recorded_at=SLOT).pk,
         "portfolio_snapshots": PortfolioSnapshot.objects.create(
             **owner, total_value_krw=1, total_value_usd=1, positions={}, created_at=SLOT
         ).pk,

@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "venue"]),
     pytest.mark.skipif(not FILE.exists(), reason=f"NOT RUN: the recorded candles are not here; set DGBOT_TEST_DATA ({FILE.name})"),
     pytest.mark.skipif(os.environ.get("CI") == "true", reason="twelve weeks of recorded hours take two minutes"),
+    pytest.mark.timeout(3600),  # a year is 8,760 cycles
 ]
 
 D = Decimal

@@ -30,10 +30,11 @@ from trading.models import (
     Credential,
     ExchangeAccount,
     KeyStatus,
+    KrwRate,
     PortfolioSnapshot,
     SimulatedMarket,
 )
-from trading.services import commands
+from trading.services import commands, krw_rates
 
 
 @admin.register(ExchangeAccount)
@@ -145,6 +146,26 @@ class AccountBalanceAdmin(FactAdmin):
     def told(self, balance: AccountBalance) -> SafeString:
         """Since the exchange told it."""
         return number(age(timezone.now() - balance.recorded_at))
+
+
+@admin.register(KrwRate)
+class KrwRateAdmin(FactAdmin):
+    """What other currencies are worth in KRW; caps of entries and values of accounts are told by it."""
+
+    list_display = ("currency", "krw_shown", "source", "told")
+    ordering = ("currency",)
+
+    @admin.display(description=_("KRW for one unit"))
+    def krw_shown(self, rate: KrwRate) -> SafeString:
+        """As its market told it."""
+        return number(money(rate.krw_per_unit))
+
+    @admin.display(description=_("age"), ordering="recorded_at")
+    def told(self, rate: KrwRate) -> SafeString:
+        """An old one is not relied on."""
+        since = timezone.now() - rate.recorded_at
+        is_old = since.total_seconds() > krw_rates.GOOD_FOR_S
+        return state_badge("bad", _("too old: %(age)s") % {"age": age(since)}) if is_old else number(age(since))
 
 
 @admin.register(PortfolioSnapshot)

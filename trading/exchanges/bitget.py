@@ -99,6 +99,7 @@ CAPABILITIES = Capabilities(
     book_depth=50,
     streams_trades=True,
     streams_orders=True,
+    symbol_form="{base}/{quote}:{quote}",
 )
 
 CONTRACTS = Endpoint("public_mix_get_v2_mix_market_contracts", "public")

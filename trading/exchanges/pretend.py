@@ -43,7 +43,13 @@ CAPABILITIES = Capabilities(market_buy_in_quote=True, short_selling=False, resid
 
 def capabilities_over(quoted: Capabilities) -> Capabilities:
     """What pretended money can do over somebody's quotes: our orders, their candles and books."""
-    return replace(CAPABILITIES, intervals=quoted.intervals, candles_per_page=quoted.candles_per_page, book_depth=quoted.book_depth)
+    return replace(
+        CAPABILITIES,
+        intervals=quoted.intervals,
+        candles_per_page=quoted.candles_per_page,
+        book_depth=quoted.book_depth,
+        symbol_form=quoted.symbol_form,
+    )
 
 
 NO_KEY_NEEDED = KeyRights(can_read=True, can_trade=True, can_withdraw=False, is_ip_locked=None, expires_at=None)

@@ -11,6 +11,7 @@ from trading.models.decisions import Decision
 from trading.models.leases import Lease
 from trading.models.orders import Order, OrderEvent, OrderSend, SendResult
 from trading.models.positions import Position
+from trading.models.rates import KrwRate
 from trading.models.simulated import SimulatedMarket
 from trading.models.snapshots import PortfolioSnapshot
 from trading.models.ticks import TickCount
@@ -33,6 +34,7 @@ __all__ = [
     "Decision",
     "ExchangeAccount",
     "KeyStatus",
+    "KrwRate",
     "Lease",
     "Order",
     "OrderEvent",

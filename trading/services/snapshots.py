@@ -14,14 +14,16 @@ from trading.models import AccountBalance, ExchangeAccount, PortfolioSnapshot, P
 from trading.signals import snapshot_taken
 
 CENT = Decimal("0.01")
+DOLLAR = "USDT"  # what a dollar is worth in KRW is read from it: the one dollar that is traded for KRW all day
 NO_RATE = "the KRW–USD rate is not known"
 
 
 def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioSnapshot:
     """Value the account's balances at the last prices. Taken twice for one instant it stays as it was."""
     balances = list(AccountBalance.objects.filter(account=account).order_by("asset"))
-    holdings, value, cause = _valued(balances, account=account, venue=venue)
-    in_krw, in_usd = (value, None) if account.quote_currency == "KRW" else (None, value)
+    rate = None if venue.rates is None else venue.rates.krw_per(DOLLAR)
+    holdings, value, cause = _valued(balances, account=account, venue=venue, rate=rate)
+    in_krw, in_usd = _in_both(value, currency=account.quote_currency, rate=rate)
     snapshot = PortfolioSnapshot(
         account=account,
         user_id=account.user_id,
@@ -29,7 +31,7 @@ def take(*, account: ExchangeAccount, venue: Venue, now: datetime) -> PortfolioS
         total_value_krw=in_krw,
         total_value_usd=in_usd,
         positions=holdings,
-        cause="; ".join(part for part in (cause, NO_RATE) if part),
+        cause="; ".join(part for part in (cause, "" if rate else NO_RATE) if part),
         created_at=now,
     )
     return _store(snapshot)
@@ -52,10 +54,20 @@ def _store(snapshot: PortfolioSnapshot) -> PortfolioSnapshot:
     return snapshot
 
 
-def _valued(balances: list[AccountBalance], *, account: ExchangeAccount, venue: Venue) -> tuple[dict[str, Any], Decimal | None, str]:
+def _in_both(value: Decimal | None, *, currency: str, rate: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """A value in KRW and in USD. rate: KRW for one dollar; None is unknown."""
+    if currency == "KRW":
+        return value, None if value is None or rate is None else (value / rate).quantize(CENT)
+    return None if value is None or rate is None else (value * rate).quantize(CENT), value
+
+
+def _valued(
+    balances: list[AccountBalance], *, account: ExchangeAccount, venue: Venue, rate: Decimal | None
+) -> tuple[dict[str, Any], Decimal | None, str]:
     if not balances:
         return {}, None, "the exchange has not told the balances yet"
     quote = account.quote_currency
+    krw = Decimal(1) if quote == "KRW" else rate
     holdings: dict[str, Any] = {}
     total: Decimal | None = Decimal(0)
     unknown = []
@@ -67,12 +79,12 @@ def _valued(balances: list[AccountBalance], *, account: ExchangeAccount, venue: 
             continue
         if not amount:
             continue
-        symbol = f"{quote}-{balance.asset}"
+        symbol = venue.exchange.capabilities.symbol_of(balance.asset, quote=quote)
         price = _price(symbol, venue=venue)
         total = None if total is None or price is None else total + amount * price
         if price is None:
             unknown.append(f"the price of {symbol} is not known")
-        holdings[symbol] = _holding(amount, price=price, entry_price=_entry_price(account, symbol=symbol))
+        holdings[symbol] = _holding(amount, price=price, krw=krw, entry_price=_entry_price(account, symbol=symbol))
     return holdings, None if total is None else total.quantize(CENT), "; ".join(unknown)
 
 
@@ -83,11 +95,12 @@ def _entry_price(account: ExchangeAccount, *, symbol: str) -> Decimal | None:
     return sums["total"] / sums["amount"] if sums["amount"] else None
 
 
-def _holding(amount: Decimal, *, price: Decimal | None, entry_price: Decimal | None) -> dict[str, str | None]:
+def _holding(amount: Decimal, *, price: Decimal | None, krw: Decimal | None, entry_price: Decimal | None) -> dict[str, str | None]:
+    """krw: KRW for one unit of the price's currency."""
     rate = None if price is None or not entry_price else (price / entry_price - 1) * 100
     return {
         "amount": plain(amount),
-        "value_krw": None if price is None else plain((amount * price).quantize(CENT)),
+        "value_krw": None if price is None or krw is None else plain((amount * price * krw).quantize(CENT)),
         "profit_rate": None if rate is None else plain(rate.quantize(Decimal("0.0001"))),
     }
 

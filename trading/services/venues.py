@@ -31,6 +31,7 @@ from trading.exchanges.venue import Venue
 from trading.models import Credential, ExchangeAccount
 from trading.models.accounts import ExchangeName
 from trading.services import feeds
+from trading.services.krw_rates import StoredRates
 from trading.services.live_history import LiveHistory
 from trading.services.simulated_clock import SimulatedClock
 from trading.services.venue_store import DatabaseVenueStore
@@ -81,7 +82,7 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
     public = cast(Exchange, quotes)  # it passes on what it does not tell itself
     exchange = signed or (_paper(account, public=public, clock=clock) if mode is Mode.PAPER else public)
     history = LiveHistory(exchange=account.exchange, source=public, clock=clock, page=public.capabilities.candles_per_page)
-    return Venue(mode=mode, clock=clock, exchange=exchange, history=history, streams=quotes.feed)
+    return Venue(mode=mode, clock=clock, exchange=exchange, history=history, streams=quotes.feed, rates=StoredRates())
 
 
 @lru_cache(maxsize=8)

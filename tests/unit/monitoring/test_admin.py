@@ -29,6 +29,7 @@ FACTS = [
     "trading.position",
     "trading.portfoliosnapshot",
     "trading.accountbalance",
+    "trading.krwrate",
     "trading.lease",
     "trading.configversion",
     "trading.venueorder",

@@ -40,7 +40,8 @@ def _value(context: Context, *, asset: str, amount: Decimal, price: Decimal | No
         return Decimal(0)
     if asset == context.rules.base:
         return None if price is None else amount * price
+    exchange = context.venue.exchange
     try:
-        return amount * context.venue.exchange.ticker(f"{context.rules.quote}-{asset}").price
+        return amount * exchange.ticker(exchange.capabilities.symbol_of(asset, quote=context.rules.quote)).price
     except ExchangeUnavailable:
         return None
