@@ -13,6 +13,7 @@ from dgbot.accounts import audit
 from dgbot.core.crash import crash_point
 from dgbot.core.errors import BadInput
 from dgbot.core.money import plain
+from risk import selectors
 from risk.domain import breakers, limits
 from risk.domain.breakers import DayStart, Losses, LossLimits, Mark, Released
 from risk.domain.days import trading_day
@@ -37,7 +38,6 @@ KILL_LOCK = 0x6467_6B69  # any constant: a change of the kill switch waits for t
 ACCOUNT_LOCK = 0x6467_6B6A  # the class of account locks
 NOT_LIMITS = frozenset({"id", "name", "user_id", "account_id", "bot_id", "updated_at"})  # columns of a row of limits that limit nothing
 LimitRow = RiskProfile | AccountLimits | BotLimits
-MOST_STATES = 16  # eight trading days of a bot and its account: the week, and the newest row before it
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,22 @@ class Observation:
     capital: Decimal | None = None  # a bot's allocation; None: the account's, which its transfers keep
 
 
-def observe(*, owner: Owner, observations: list[Observation], now: datetime, zone: str) -> list[RiskState]:
-    """Bring today's states up to date and trip what must trip. Returns them in the order of `observations`."""
-    bots = [observation.bot_id for observation in observations if observation.bot_id is not None]
-    scopes = Q(bot=None) | Q(bot_id__in=bots)
-    recent = list(RiskState.objects.filter(scopes, account_id=owner.account_id).order_by("-trading_day")[:MOST_STATES])
-    return [
-        _observe(owner=owner, observation=item, recent=[state for state in recent if state.bot_id == item.bot_id], now=now, zone=zone)
-        for item in observations
-    ]
+def observe(
+    *, owner: Owner, observations: list[Observation], now: datetime, zone: str, states: selectors.States | None = None
+) -> list[RiskState]:
+    """Bring today's states up to date and trip what must trip. Returns them in the order of `observations`.
+
+    states: of these scopes and maybe others, read in the caller's transaction and kept up to date here; None reads them.
+    """
+    scopes = [(owner.account_id, item.bot_id) for item in observations]
+    known = selectors.recent_states(scopes) if states is None else states
+    observed = []
+    for scope, item in zip(scopes, observations, strict=True):
+        state = _observe(owner=owner, observation=item, recent=known[scope], now=now, zone=zone)
+        if state not in known[scope]:
+            known[scope].insert(0, state)
+        observed.append(state)
+    return observed
 
 
 def record_entry(*, owner: Owner, bot_id: int, at: datetime, zone: str) -> None:

@@ -149,12 +149,12 @@ def test_a_ticker_that_slept_past_its_lease_writes_nothing_more(settings):
     epoch = leases.acquire(name=cycles.lease_name(bot.pk), seconds=60, holder="elsewhere:1")
     stale = one.watched[bot.pk]
 
-    looked = cycles.look(bot_id=bot.pk, venue=stale.venue, held_epoch=stale.epoch)
+    looked = cycles.look([cycles.Held(bot.pk, venue=stale.venue, epoch=stale.epoch)])
     ran = cycles.run(bot_id=bot.pk, slot=factories.SLOT, venue=stale.venue, held_epoch=stale.epoch)
     drive(one, bot, seconds=3)
 
     assert epoch == stale.epoch + 1
-    assert (looked, ran, one.watched) == (None, None, {})
+    assert (looked, ran, one.watched) == ({}, None, {})
     assert not Cycle.objects.exists()
     one.close()
 

@@ -10,8 +10,9 @@ from risk.domain import exposure, limits
 from risk.domain.breakers import Mark
 from risk.domain.limits import NAMES, EffectiveLimits
 from risk.domain.usage import Usage, Used, usage
-from risk.models import AccountLimits, BotLimits, RiskProfile, RiskState
-from risk.services import MOST_STATES, losses_of
+from risk.models import AccountLimits, BotLimits, RiskProfile
+from risk.selectors import recent_states
+from risk.services import losses_of
 from trading.domain.config import RISK_LEVELS, Settings
 from trading.models import Bot, Position
 from trading.selectors import at_stake
@@ -21,8 +22,11 @@ OWNERS_OF_LIMITS = ("risk_profile", "limits", "account", "account__limits")  # s
 
 def profile_of(bot: Bot, *, settings: Settings) -> RiskProfile:
     """The bot's own profile, or the one `risk_level` names. Raises LookupError when that is missing."""
-    if bot.risk_profile is not None:
-        return bot.risk_profile
+    return bot.risk_profile or profile_named_by(settings)
+
+
+def profile_named_by(settings: Settings) -> RiskProfile:
+    """The profile of every bot without its own. Raises LookupError when it is missing."""
     name = RISK_LEVELS[settings.risk_level]
     profile = RiskProfile.objects.filter(user=None, name=name).first()
     if profile is None:
@@ -68,7 +72,7 @@ def usage_of(bot_pk: int, *, settings: Settings, now: datetime) -> tuple[Usage, 
     """Each limit of a bot with how much of it is used; unknown stays unknown. now: market time."""
     bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_pk)
     held = effective(bot, profile=profile_of(bot, settings=settings))
-    recent = list(RiskState.objects.filter(bot=bot).order_by("-trading_day")[:MOST_STATES])
+    (recent,) = recent_states([(bot.account_id, bot.pk)]).values()
     state = recent[0] if recent else None
     position = Position.objects.open().filter(bot=bot).first()
     price = None if position is None else position.entry_price

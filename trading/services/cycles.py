@@ -8,7 +8,7 @@ INSERT (bot, slot) ─→ running ─→ four stage rows ─→ done
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,16 +23,16 @@ from dgbot.core.crash import crash_point
 from dgbot.core.money import parse_decimal
 from dgbot.core.types import Mode
 from risk.domain.reasons import Reason
-from trading.domain.config import Settings
 from trading.domain.stages import STAGES, Action, Collected, Outcome, StageName
 from trading.exchanges.venue import Venue
-from trading.models import ACTIVE, Bot, BotStatus, Cycle, CycleStatus, Decision, Order, Position, StageResult
+from trading.models import ACTIVE, Bot, BotStatus, Cycle, CycleStatus, Decision, Order, StageResult
 from trading.models.cycles import CycleTrigger
-from trading.selectors.limits import OWNERS_OF_LIMITS, profile_of
-from trading.services import bots, config, leases
-from trading.services.stages import analysis, data_collection, execution, risk_check
+from trading.selectors.limits import OWNERS_OF_LIMITS
+from trading.services import bots, leases
+from trading.services.stages import analysis, data_collection, execution, readings, risk_check
 from trading.services.stages.context import Context
 from trading.services.stages.execution import RiskExit
+from trading.services.stages.readings import Readings
 from trading.signals import cycle_finished, decision_made
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,15 @@ SELECT ours.id, told.* FROM ours, jsonb_to_recordset(%(rows)s)
 
 class TakenOver(Exception):
     """Another runner took the cycle over while this one slept: nothing of this stage is written."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A bot whose lease the caller holds and keeps, with its epoch."""
+
+    bot_id: int
+    venue: Venue
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -118,19 +127,26 @@ def run(
             leases.release(name=name)
 
 
-def look(*, bot_id: int, venue: Venue, held_epoch: int) -> Outcome | None:
-    """RiskCheck alone, for the time between two candles: equity is observed, nothing else is written.
+def look(held: Sequence[Held]) -> dict[int, Outcome]:
+    """RiskCheck alone, for the time between two candles: equity is observed, nothing else is written. Outcomes by bot.
 
-    None when the bot's lease is no longer `held_epoch`, or the bot is stopped.
+    A bot that is stopped, or whose lease somebody else holds by now, is left out. Many at once share what they read.
     """
     with transaction.atomic():
-        if not leases.is_current(name=lease_name(bot_id), epoch=held_epoch):
-            return None
-        bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_id)
-        if not bot.is_running:
-            return None
-        settings = config.current()
-        return risk_check.check(_context(Cycle(bot=bot), bot, venue=venue, settings=settings, now=venue.clock.now(), epoch=held_epoch))
+        names = {lease_name(one.bot_id): one for one in held}
+        ours = leases.current_among({name: one.epoch for name, one in names.items()})
+        mine = {names[name].bot_id: names[name] for name in ours}
+        running = list(Bot.objects.select_related(*OWNERS_OF_LIMITS).filter(pk__in=mine, is_running=True).order_by("account", "pk"))
+        if not running:
+            return {}
+        known = readings.read(running)
+        return {bot.pk: _look(bot, held=mine[bot.pk], known=known) for bot in running}
+
+
+def _look(bot: Bot, *, held: Held, known: Readings) -> Outcome:
+    return risk_check.check(
+        Context(cycle=Cycle(bot=bot), bot=bot, venue=held.venue, readings=known, now=held.venue.clock.now(), lease_epoch=held.epoch)
+    )
 
 
 def is_over(*, bot_id: int, slot: datetime) -> bool:
@@ -174,35 +190,15 @@ def _begin(*, bot_id: int, slot: datetime, venue: Venue, trigger: str, epoch: in
     bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_id)
     if trigger == CycleTrigger.SCHEDULE and not _may_begin(bot) and not Cycle.objects.filter(bot=bot, slot=slot).exists():
         return None  # stopped since, or its position is not known yet: no cycle begins, but one that has begun is brought to its end
-    settings = config.current()
-    cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=settings.version)
+    known = readings.read([bot])
+    cycle = _claim(bot=bot, slot=slot, trigger=trigger, version=known.settings.version)
     if cycle is None:
         return None
-    return _context(cycle, bot, venue=venue, settings=settings, now=max(slot, venue.clock.now()), epoch=epoch)
-
-
-def _context(cycle: Cycle, bot: Bot, *, venue: Venue, settings: Settings, now: datetime, epoch: int) -> Context:
-    return Context(
-        cycle=cycle,
-        bot=bot,
-        venue=venue,
-        settings=settings,
-        profile=profile_of(bot, settings=settings),
-        position=_held(bot),
-        now=now,
-        lease_epoch=epoch,
-    )
+    return Context(cycle=cycle, bot=bot, venue=venue, readings=known, now=max(slot, venue.clock.now()), lease_epoch=epoch)
 
 
 def _may_begin(bot: Bot) -> bool:
     return bot.is_running and bot.status in ACTIVE
-
-
-def _held(bot: Bot) -> Position | None:
-    position = Position.objects.open().filter(bot=bot, symbol=bot.symbol).first()
-    if position is not None:
-        position.bot = bot
-    return position
 
 
 def _claim(*, bot: Bot, slot: datetime, trigger: str, version: int | None) -> Cycle | None:

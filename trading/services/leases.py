@@ -1,6 +1,6 @@
 """Leases on the database's clock: one worker per bot, one gateway per account, and a number that tells the old from the new."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import connection, transaction
@@ -17,6 +17,11 @@ ON CONFLICT (name) DO UPDATE SET
     expires_at = EXCLUDED.expires_at
 WHERE leases.holder = EXCLUDED.holder OR leases.expires_at < clock_timestamp()
 RETURNING name, epoch
+"""
+
+CURRENT = """
+SELECT name FROM leases JOIN unnest(%(names)s::text[], %(epochs)s::bigint[]) AS held (name, epoch) USING (name, epoch)
+WHERE expires_at >= clock_timestamp() ORDER BY name FOR SHARE OF leases
 """
 
 RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%(names)s::text[]) AND holder = %(holder)s"
@@ -51,19 +56,21 @@ def release(*, name: str, holder: str = "") -> None:
 def release_all(*, names: Collection[str], holder: str = "") -> None:
     """Give many leases back in one statement."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE leases SET expires_at = '-infinity' WHERE name = ANY(%s::text[]) AND holder = %s",
-            [list(names), holder or this_process()],
-        )
+        cursor.execute(RELEASE, {"names": list(names), "holder": holder or this_process()})
 
 
 def is_current(*, name: str, epoch: int) -> bool:
     """Whether `epoch` still holds, keeping the row from changing hands until the caller's transaction ends."""
+    return name in current_among({name: epoch})
+
+
+def current_among(epochs: Mapping[str, int]) -> set[str]:
+    """Names of the leases whose epoch still holds; none of them changes hands until the caller's transaction ends."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("a lease is checked inside the transaction that relies on it")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM leases WHERE name = %s AND epoch = %s AND expires_at >= clock_timestamp() FOR SHARE", [name, epoch])
-        return cursor.fetchone() is not None
+        cursor.execute(CURRENT, {"names": list(epochs), "epochs": list(epochs.values())})
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _free_from_the_dead(names: list[str]) -> list[str]:

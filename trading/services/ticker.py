@@ -4,14 +4,16 @@
                               │ an exit is due, or the answer has changed ──► cycle "between candles"
     a bar closes        ──► cycle: the whole pipeline, one row per slot
 
-Looks run in the caller's thread, spread over the period so that two hundred bots do not wake at once; cycles run on a
-thread of their own. A bot belongs to whoever holds its lease; every write carries the lease's epoch and is refused
-once another process has taken the bot over.
+Looks run in the caller's thread, a few together so that they share one reading, and spread over the period so that two
+hundred bots do not wake at once; a ticker that falls behind finds more of them due, and so gets faster. Cycles run on a
+thread of their own. A bot belongs to whoever holds its lease; every write carries the lease's epoch and is refused once
+another process has taken the bot over.
 """
 
 import heapq
 import json
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -32,6 +34,7 @@ from trading.exchanges.streams import TradesLost
 from trading.exchanges.venue import Venue
 from trading.models import ACTIVE, Bot, ExchangeAccount, Position
 from trading.services import cycles, leases
+from trading.services.cycles import Held
 from trading.services.live_series import LiveSeries
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ COUNT_EVERY_S = 10.0
 LATE_S = 0.5
 EXIT_AGAIN_S = 30.0  # an exit that is still due after so long gets another cycle
 POLL_EVERY_S = 0.2
+MOST_AT_ONCE = 50  # looks in one transaction: it should not hold its leases long
+TOGETHER_S = 0.25  # looks begin at multiples of it, so that a few of them share one reading
 SPREAD = 0.618034  # looks of bots with neighbouring ids fall far apart within the period
 
 COUNT = """
@@ -185,7 +190,7 @@ class Ticker:
         if anchor_at != bot.anchor_at:
             Bot.objects.filter(pk=bot.pk).update(anchor_at=anchor_at)
         period = float(bot.tick_seconds)
-        planned = time.monotonic() + period * (bot.pk * SPREAD % 1)
+        planned = math.ceil((time.monotonic() + period * (bot.pk * SPREAD % 1)) / TOGETHER_S) * TOGETHER_S
         watched = Watched(bot.pk, epoch, period, venue=venue, candles=line, anchor_at=anchor_at, planned=planned)
         watched.venue = replace(venue, history=watched)
         self.watched[bot.pk] = watched
@@ -236,29 +241,44 @@ class Ticker:
     # --- Looks ---
     def look(self) -> None:
         """Every look that is due, the one planned first first."""
-        while self.looks and self.looks[0][0] <= time.monotonic():
+        while due := self._due():
+            self._look(due)
+
+    def _due(self) -> list[Watched]:
+        """Whose look is due now, the one planned first first; their next looks are planned."""
+        due: list[Watched] = []
+        now = time.monotonic()
+        while self.looks and self.looks[0][0] <= now and len(due) < MOST_AT_ONCE:
             planned, bot_id = heapq.heappop(self.looks)
             watched = self.watched.get(bot_id)
-            if watched is not None and watched.planned == planned:  # else it was begun anew, or dropped
-                self._look(watched)
+            if watched is None or watched.planned != planned:
+                continue  # it was begun anew, or dropped
+            left_out = int((now - planned) // watched.tick_s)
+            watched.planned += watched.tick_s * (1 + left_out)
+            heapq.heappush(self.looks, (watched.planned, bot_id))
+            watched.tally.add(lateness_s=now - planned, left_out=left_out)
+            due.append(watched)
+        return due
 
-    def _look(self, watched: Watched) -> None:
-        lateness_s = time.monotonic() - watched.planned
-        left_out = int(lateness_s // watched.tick_s)
-        watched.planned += watched.tick_s * (1 + left_out)
-        heapq.heappush(self.looks, (watched.planned, watched.bot_id))
-        watched.tally.add(lateness_s=lateness_s, left_out=left_out)
+    def _look(self, due: list[Watched]) -> None:
+        """Look for all of them at once; where one of them fails, for each alone, so that the others go on."""
         try:
-            outcome = cycles.look(bot_id=watched.bot_id, venue=watched.venue, held_epoch=watched.epoch)
+            outcomes = cycles.look([Held(one.bot_id, venue=one.venue, epoch=one.epoch) for one in due])
         except (OperationalError, InterfaceError):
             raise
         except Exception:
-            log.exception("bot=%s could not look", watched.bot_id)  # the others go on, and so does its next look
+            if len(due) == 1:
+                log.exception("bot=%s could not look", due[0].bot_id)
+            else:
+                for watched in due:
+                    self._look([watched])
             return
-        if outcome is None:
-            self._drop(watched.bot_id, "it was stopped or taken over")
-        elif self._says_something_new(watched, outcome):
-            self._run(watched, Slot(watched.venue.clock.now(), is_between_candles=True))
+        for watched in due:
+            outcome = outcomes.get(watched.bot_id)
+            if outcome is None:
+                self._drop(watched.bot_id, "it was stopped or taken over")
+            elif self._says_something_new(watched, outcome):
+                self._run(watched, Slot(watched.venue.clock.now(), is_between_candles=True))
 
     def _says_something_new(self, watched: Watched, outcome: Outcome) -> bool:
         before, watched.answer = watched.answer, (outcome.action.value, *sorted(reason.code for reason in outcome.reasons))

@@ -1,4 +1,4 @@
-"""What all stages of one cycle share, read once at its start."""
+"""What all stages of one cycle or look share, read once at its start."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,21 +12,37 @@ from trading.domain.config import Settings
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Bot, Cycle, Position
 from trading.selectors import limits
+from trading.services.stages.readings import Readings
 
 
 @dataclass
 class Context:
-    """One cycle at work. `now` is the cycle's market time; settings are those of its start."""
+    """One cycle at work. `now` is the cycle's market time; what was read is of its start."""
 
     cycle: Cycle
     bot: Bot
     venue: Venue
-    settings: Settings
-    profile: RiskProfile
-    position: Position | None
+    readings: Readings
     now: datetime
     lease_epoch: int
     is_between_candles: bool = False  # only RiskCheck and exits run
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the start."""
+        return self.readings.settings
+
+    @property
+    def profile(self) -> RiskProfile:
+        """The bot's own risk profile, or the one the settings name."""
+        profile = self.bot.risk_profile or self.readings.profile
+        assert profile is not None  # read for every bot without its own
+        return profile
+
+    @property
+    def position(self) -> Position | None:
+        """What the bot held at the start."""
+        return self.readings.positions.get(self.bot.pk)
 
     @cached_property
     def rules(self) -> TradingRules:
@@ -38,10 +54,10 @@ class Context:
         """What this bot is held to: the account's hard limits over its own over its profile's."""
         return limits.effective(self.bot, profile=self.profile)
 
-    @cached_property
+    @property
     def balances(self) -> dict[str, AccountBalance]:
         """What the gateway wrote about the account, by asset; empty until it has."""
-        return {balance.asset: balance for balance in AccountBalance.objects.filter(account_id=self.bot.account_id)}
+        return self.readings.balances.get(self.bot.account_id, {})
 
     @property
     def allocation(self) -> Decimal | None:

@@ -2,21 +2,15 @@
 
 from decimal import Decimal
 
-from django.db import connection
-
 from dgbot.core.errors import ExchangeUnavailable
 from trading.services.stages.context import Context
-
-EARNED = "SELECT coalesce(sum(sold_total - bought_total - fees), 0) FROM positions WHERE bot_id = %s"
 
 
 def bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
     """Allocation plus all the bot has earned and lost, the open position at the last price."""
     if context.allocation is None:
         return None
-    with connection.cursor() as cursor:
-        cursor.execute(EARNED, [context.bot.pk])
-        (earned,) = cursor.fetchone()
+    earned = context.readings.earned.get(context.bot.pk, Decimal(0))
     held = context.position.amount if context.position else Decimal(0)
     if held and price is None:
         return None

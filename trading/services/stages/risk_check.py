@@ -20,7 +20,7 @@ from risk.domain.exits import ExitReason
 from risk.domain.reasons import Reason
 from risk.models import KillLevel, RiskState
 from trading.domain.stages import Action, Outcome
-from trading.models import Order, Position
+from trading.models import Position
 from trading.selectors.limits import of_account
 from trading.services import credentials, exits, price_alarms, switches
 from trading.services.stages.context import Context
@@ -31,7 +31,8 @@ def check(context: Context) -> Outcome:
     """Observe equity, trip what must trip, and say how the cycle goes on."""
     price = _price(context)
     bot_state, account_state = _observe(context, price=price)
-    level = risk_selectors.kill_level(
+    level = risk_selectors.level_of(
+        context.readings.kill_switches,
         bot_id=context.bot.pk,
         account_id=context.bot.account_id,
         user_id=context.bot.user_id,
@@ -117,6 +118,7 @@ def _observe(context: Context, *, price: Decimal | None) -> list[RiskState]:
         ],
         now=context.now,
         zone=django_settings.RISK_TIMEZONE,
+        states=context.readings.states,
     )
 
 
@@ -136,7 +138,7 @@ def _use(context: Context, bot_state: RiskState, account_state: RiskState, *, le
         kill_level=level,
         safe_mode_reasons=tuple(f"{whose}: {state.safe_mode_reason}" for whose, state in states if state.safe_mode),
         unknown=tuple(unknown),
-        unproven_orders=Order.objects.unsettled().filter(bot=context.bot).count(),
+        unproven_orders=context.readings.unproven_orders.get(context.bot.pk, 0),
         switched_off=switches.blocking(context.bot, settings=context.settings),
     )
 
