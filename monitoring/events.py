@@ -228,6 +228,14 @@ class OrdersEvent(TypedDict):
     status: str
 
 
+class KillSwitchEvent(TypedDict):
+    """A kill switch changed: all that hold now."""
+
+    type: Literal["kill_switches"]
+    as_of: str
+    kill_switches: list[str]
+
+
 class LiveEvent(TypedDict):
     """Whether pushes arrive; without them the page is refreshed by snapshots."""
 
@@ -245,7 +253,7 @@ class ErrorEvent(TypedDict):
     message: str
 
 
-Event = BotEvent | CycleEvent | DecisionEvent | TradeEvent | PositionsEvent | EquityEvent | OrdersEvent
+Event = BotEvent | CycleEvent | DecisionEvent | TradeEvent | PositionsEvent | EquityEvent | OrdersEvent | KillSwitchEvent
 Frame = Event | Snapshot | LiveEvent | ErrorEvent
 
 

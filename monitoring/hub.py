@@ -100,13 +100,13 @@ class Hub:
     def _deliver(self, data: bytes) -> None:
         try:
             news = json.loads(data)
-            groups, event = (EVERYONE, group_of(news["user"])), news["event"]
+            owner, event = news["user"], news["event"]
+            groups = tuple(self._groups) if owner is None else (EVERYONE, group_of(owner))
         except (ValueError, TypeError, KeyError):
             logger.warning("a message on %s was not ours and is ignored", live.CHANNEL)
             return
-        for group in groups:
-            for listener in self._groups.get(group, ()):
-                listener.push(event)
+        for listener in set().union(*(self._groups.get(group, ()) for group in groups)):
+            listener.push(event)
 
 
 def _client() -> redis.asyncio.Redis:

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from monitoring import selectors
 from monitoring.background import Background
+from risk.signals import kill_switch_changed
 from trading import signals
 
 CHANNEL = "dgbot:dashboard"
@@ -34,6 +35,7 @@ SOURCES: tuple[tuple[Signal, Callable[[int], Any]], ...] = (
     (signals.trade_recorded, selectors.recorded_trade),
     (signals.position_changed, selectors.changed_position),
     (signals.snapshot_taken, selectors.valued_account),
+    (kill_switch_changed, selectors.changed_kill_switch),
 )
 
 logger = logging.getLogger(__name__)
@@ -96,7 +98,7 @@ def mute() -> None:
 
 
 def connect() -> None:
-    """Listen to trading's news."""
+    """Listen to the news of trading and risk."""
     for signal, read in SOURCES:
         signal.connect(_receiver(read), weak=False, dispatch_uid=f"dashboard {read.__name__}")
 

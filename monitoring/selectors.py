@@ -102,11 +102,16 @@ def safe_modes(user: Any) -> list[RiskState]:
     return [state for state in newest.distinct("account", "bot").select_related("bot", "account") if state.safe_mode]
 
 
+def kill_switches() -> list[str]:
+    """Every raised switch with its reason, highest first. Whoever sees a page sees them: they may stop anything."""
+    return [f"{row} – {row.reason}" for row in KillSwitch.objects.filter(level__gt=0).order_by("-level", "scope", "scope_id")]
+
+
 def attention(user: Any) -> events.Attention:
     """What `user` should look at."""
     return {
         "unknown_orders": shown(Order.objects.for_user(user)).filter(status__in=DOUBTFUL).count(),
-        "kill_switches": [f"{row} – {row.reason}" for row in KillSwitch.objects.filter(level__gt=0).order_by("scope", "scope_id")],
+        "kill_switches": kill_switches(),
     }
 
 
@@ -145,6 +150,12 @@ def _newest(rows: QuerySet[Any]) -> QuerySet[Any]:
 def shown(rows: Any) -> Any:
     """Rows of visible bots and accounts. Replays are hidden by their account, so one join is enough for most of them."""
     return rows.filter(account__is_hidden=False).exclude(bot__is_hidden=True)
+
+
+def changed_kill_switch(_pk: int) -> tuple[None, events.KillSwitchEvent]:
+    """Nobody's in particular, so everybody's: the switches that hold now."""
+    as_of = events.now_text()
+    return None, {"type": "kill_switches", "as_of": as_of, "kill_switches": kill_switches()}
 
 
 def changed_bot(pk: int) -> tuple[int, events.BotEvent] | None:

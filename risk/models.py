@@ -13,6 +13,7 @@ from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.money import plain
+from risk.domain import kill
 from risk.domain.limits import NAMES
 from risk.domain.sizing import SizingMode, SizingPlan
 from risk.domain.trailing import PartialLevel
@@ -498,13 +499,13 @@ class RiskEvent(models.Model):
 
 
 class KillLevel(models.IntegerChoices):
-    """How much the kill switch forbids. Each level includes the ones before it."""
+    """How much the kill switch forbids. Each level includes the ones before it; see `risk.domain.kill`."""
 
-    RUN = 0, _("run")
-    NO_OPEN = 1, _("no new positions")
-    CANCEL = 2, _("cancel entry orders")
-    FLATTEN = 3, _("close all positions")
-    FREEZE = 4, _("no order at all")
+    RUN = kill.RUN, _("run")
+    NO_OPEN = kill.NO_OPEN, _("no new positions")
+    CANCEL = kill.CANCEL, _("cancel entry orders")
+    FLATTEN = kill.FLATTEN, _("close all positions")
+    FREEZE = kill.FREEZE, _("no order at all")
 
 
 class KillScope(models.TextChoices):
@@ -519,15 +520,22 @@ class KillScope(models.TextChoices):
 
 
 class KillSwitch(models.Model):
-    """A latched stop. The highest level of all that cover a bot holds."""
+    """A latched stop. The highest level of all that cover a bot holds. Every change has its row in `KillSwitchChange`."""
 
     scope = models.CharField(_("scope"), max_length=10, choices=KillScope)
     scope_id = models.CharField(_("which"), max_length=60, blank=True, help_text=_("Id or name within the scope; empty for the platform."))
     level = models.PositiveSmallIntegerField(_("level"), choices=KillLevel, default=KillLevel.RUN)
-    epoch = models.PositiveBigIntegerField(_("epoch"), default=1, editable=False, help_text=_("Grows with every change."))
+    epoch = models.PositiveBigIntegerField(_("epoch"), default=0, editable=False, help_text=_("Grows with every change."))
     set_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, blank=True, editable=False, verbose_name=_("set by"))
+    set_by_name = models.CharField(_("set by"), max_length=150, blank=True, editable=False, help_text=_("A user, or a process."))
     reason = models.TextField(_("reason"))
     set_at = models.DateTimeField(_("set at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+    lowering_to = models.PositiveSmallIntegerField(
+        _("to be lowered to"), choices=KillLevel, null=True, editable=False, help_text=_("Asked by one person, waiting for a second.")
+    )
+    lowering_by = models.ForeignKey(
+        "accounts.User", models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("asked by")
+    )
 
     class Meta:
         db_table = "kill_switches"
@@ -537,7 +545,49 @@ class KillSwitch(models.Model):
             models.UniqueConstraint(fields=["scope", "scope_id"], name="kill_switch_once_per_scope"),
             models.CheckConstraint(condition=Q(level__lte=KillLevel.FREEZE.value), name="kill_switch_level_known"),
             models.CheckConstraint(condition=Q(scope__in=KillScope.values), name="kill_switch_scope_known"),
+            models.CheckConstraint(
+                condition=Q(lowering_to=None, lowering_by=None)
+                | Q(lowering_to__isnull=False, lowering_by__isnull=False, lowering_to__lt=F("level")),
+                name="kill_switch_lowering_is_asked_by_somebody",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_scope_display()} {self.scope_id}: {self.get_level_display()}"
+
+
+class KillSwitchChange(models.Model):
+    """One change of a kill switch: who, when, why, from which level to which, and for a trip its fact and limit. Append-only."""
+
+    scope = models.CharField(_("scope"), max_length=10, choices=KillScope, editable=False)
+    scope_id = models.CharField(_("which"), max_length=60, blank=True, editable=False)
+    epoch = models.PositiveBigIntegerField(_("epoch"), editable=False)
+    before = models.PositiveSmallIntegerField(_("before"), choices=KillLevel, editable=False)
+    after = models.PositiveSmallIntegerField(_("after"), choices=KillLevel, editable=False)
+    changed_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("user"))
+    actor = models.CharField(_("by"), max_length=150, editable=False, help_text=_("A user, or a process."))
+    second = models.ForeignKey(
+        "accounts.User", models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("second person")
+    )
+    code = models.CharField(_("rule"), max_length=40, blank=True, editable=False, help_text=_("Which rule tripped it; empty for a person."))
+    reason = models.TextField(_("reason"), editable=False)
+    value = models.CharField(_("value"), max_length=60, blank=True, editable=False)
+    limit = models.CharField(_("limit"), max_length=60, blank=True, editable=False)
+    remedy = models.TextField(_("remedy"), blank=True, editable=False)
+    at = models.DateTimeField(_("at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "kill_switch_changes"
+        verbose_name = _("change of a kill switch")
+        verbose_name_plural = _("changes of kill switches")
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "scope_id", "epoch"], name="kill_switch_change_once_per_epoch"),
+            models.CheckConstraint(condition=~Q(reason=""), name="kill_switch_change_has_a_reason"),
+            # Only people lower: a rule or a process has no user.
+            models.CheckConstraint(
+                condition=Q(after__gte=F("before")) | Q(changed_by__isnull=False), name="kill_switch_lowered_by_a_person"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_scope_display()} {self.scope_id}: {self.before} → {self.after}"

@@ -10,7 +10,6 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from dgbot.accounts import audit
-from dgbot.core.crash import crash_point
 from dgbot.core.errors import BadInput
 from dgbot.core.money import plain
 from risk import selectors
@@ -21,9 +20,6 @@ from risk.domain.limits import EffectiveLimits
 from risk.models import (
     AccountLimits,
     BotLimits,
-    KillLevel,
-    KillScope,
-    KillSwitch,
     LimitChange,
     LimitSubject,
     Reservation,
@@ -270,30 +266,6 @@ def release_safe_mode(*, state_pk: int, by: Any, reason: str, now: datetime) -> 
     _event(state, code="safe_mode_released", message=f"Released by {by.get_username()}: {reason}", actor=by.get_username(), now=now)
     audit.record(actor=by, action="release safe mode", target=f"risk_state:{state.pk}", reason=reason, diff={"safe_mode_reason": [was, ""]})
     return state
-
-
-@transaction.atomic
-def set_kill_switch(*, scope: str, scope_id: str, level: int, by: Any, reason: str) -> KillSwitch:
-    """Latch a level. Raises BadInput without a reason or for an unknown level."""
-    if not reason.strip():
-        raise BadInput("The kill switch was not changed: a reason is needed.")
-    if scope not in KillScope.values:
-        raise BadInput(f"The kill switch was not changed: scope must be one of {', '.join(KillScope.values)}; was {scope!r}.")
-    if level not in KillLevel.values:
-        raise BadInput(f"The kill switch was not changed: level must be 0 to {KillLevel.FREEZE.value}, was {level}.")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [KILL_LOCK])
-    switch, _created = KillSwitch.objects.select_for_update().get_or_create(
-        scope=scope, scope_id=scope_id, defaults={"reason": reason, "set_by": by}
-    )
-    before = switch.level
-    switch.level, switch.reason, switch.set_by, switch.epoch = level, reason, by, switch.epoch + 1
-    switch.save()
-    audit.record(
-        actor=by, action="set kill switch", target=f"kill_switch:{scope}:{scope_id}", reason=reason, diff={"level": [before, level]}
-    )
-    crash_point("kill switch written")
-    return switch
 
 
 def hold_kill_switch() -> None:

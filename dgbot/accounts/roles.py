@@ -9,7 +9,7 @@ _SEEN = [
     *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
     *(f"trading.view_{name}" for name in ("configversion", "krwrate")),
-    *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch")),
+    *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch", "killswitchchange")),
     *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
     "django_celery_beat.view_periodictask",
@@ -18,6 +18,7 @@ _SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
 _STEERED = [
     "trading.add_bot",
     "trading.change_bot",
+    "risk.add_killswitch",  # to raise it; lowering is for those who may change it
     "backtests.add_candleseries",  # upload
     "backtests.add_candlesync",
     *(f"django_celery_beat.{deed}_{name}" for deed in ("add", "change", "view") for name in _SCHEDULES),

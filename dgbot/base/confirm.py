@@ -16,10 +16,13 @@ def ask(
     keep: Any = (),
     choices: Any = (),
     with_reason: bool = False,
+    typed: str = "",
+    error: str = "",
 ) -> HttpResponse:
     """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`.
 
     choices: pairs of value and label, of which the answer carries one as `choice`; the first is chosen beforehand.
+    typed: a word to be typed as `typed`; the caller compares it. error: why the last answer was not taken.
     """
     context = {
         **model_admin.admin_site.each_context(request),
@@ -28,6 +31,8 @@ def ask(
         "keep": list(keep),
         "choices": list(choices),
         "with_reason": with_reason,
+        "typed": typed,
+        "error": error,
         "opts": model_admin.model._meta,
     }
     return TemplateResponse(request, "admin/confirm.html", context)

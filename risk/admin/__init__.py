@@ -1,5 +1,5 @@
 """Faces of the risk room: limits, states, and the kill switch."""
 
-from risk.admin import limits, states
+from risk.admin import kill, limits, states
 
-__all__ = ["limits", "states"]
+__all__ = ["kill", "limits", "states"]

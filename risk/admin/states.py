@@ -1,8 +1,7 @@
-"""Limits an operator edits, how much of them is used, and the kill switch."""
+"""How much of the limits is used, money set aside, and limits that acted."""
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -10,15 +9,14 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget
 
-from dgbot.base.admin import FactAdmin, HouseAdmin
+from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import mode_badge, number, profit, short, state_badge
 from dgbot.base.confirm import ask
 from dgbot.base.display import money, percent
 from dgbot.core.errors import DgbotError
 from risk import services
-from risk.models import KillLevel, KillSwitch, Reservation, RiskEvent, RiskState
+from risk.models import Reservation, RiskEvent, RiskState
 from trading.models import Bot
 from trading.services.bots import market_now
 
@@ -128,41 +126,3 @@ class RiskEventAdmin(FactAdmin):
     def what(self, event: RiskEvent) -> SafeString:
         """Its beginning."""
         return short(event.message)
-
-
-class KillSwitchForm(forms.ModelForm):
-    """A level and why."""
-
-    class Meta:
-        model = KillSwitch
-        fields = ("scope", "scope_id", "level", "reason")
-        widgets = {"reason": UnfoldAdminTextareaWidget}
-
-
-@admin.register(KillSwitch)
-class KillSwitchAdmin(HouseAdmin):
-    """A latched stop; the highest level that covers a bot holds."""
-
-    form = KillSwitchForm
-    list_display = ("scope", "scope_id", "holds", "reason", "set_by", "set_at")
-    list_select_related = ("set_by",)
-    actions = None
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """What a switch covers never changes."""
-        return ("scope", "scope_id") if obj else ()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A switch is set to “run”, so that the record stays."""
-        return False
-
-    def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
-        """Through the service, which keeps who, when and why."""
-        level = form.cleaned_data["level"]
-        saved = services.set_kill_switch(scope=obj.scope, scope_id=obj.scope_id, level=level, by=request.user, reason=obj.reason)
-        obj.pk = saved.pk
-
-    @admin.display(description=_("level"), ordering="level")
-    def holds(self, switch: KillSwitch) -> SafeString:
-        """Red while it forbids something."""
-        return state_badge("good" if switch.level == KillLevel.RUN else "bad", switch.get_level_display())

@@ -17,6 +17,7 @@ from backtests.strategies.registry import STRATEGIES
 from dgbot.base.machine import machine_now
 from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.types import Level, Mode, OrderBook
+from risk import kill_switch
 from risk import services as risk
 from risk.domain.limits import EffectiveLimits
 from risk.models import Reservation, RiskEvent, RiskState
@@ -451,7 +452,7 @@ def test_a_loss_of_ten_per_cent_trips_the_breaker_in_the_same_cycle():
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_the_kill_switch_stops_the_cycle(level: int):
     w = eager_world()
-    risk.set_kill_switch(scope="bot", scope_id=str(w.bot.pk), level=level, by=w.bot.user, reason="test")
+    kill_switch.change(scope="bot", scope_id=str(w.bot.pk), level=level, by=w.bot.user, reason="test")
     run(w)
 
     assert actions(w)[0] == "stop" and "kill_switch" in codes(w, "risk_check") and not Order.objects.exists()
@@ -462,7 +463,7 @@ def test_with_a_position_only_the_freeze_keeps_it_from_leaving(level: int, actio
     w = eager_world()
     position = factories.position(w.bot)
     w.quotes.price = position.stop_price
-    risk.set_kill_switch(scope="platform", scope_id="", level=level, by=w.bot.user, reason="test")
+    kill_switch.change(scope="platform", scope_id="", level=level, by=w.bot.user, reason="test")
     run(w)
 
     assert actions(w)[0] == action and Order.objects.count() == int(action == "exit")

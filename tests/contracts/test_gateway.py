@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from dgbot.base.machine import machine_now
 from dgbot.core.errors import CredentialsRefused, ExchangeRejected, ExchangeUnavailable, OutcomeUnknown, RateLimited
 from dgbot.core.types import Mode, Side, VenueOrder, VenueOrderStatus
+from risk import kill_switch
 from risk import services as risk
 from risk.models import Reservation, RiskProfile, RiskState
 from tests import factories
@@ -541,7 +542,7 @@ def test_a_fill_that_comes_after_its_position_was_closed_is_held_by_a_new_one():
 def test_the_kill_switch_stops_entries_at_once_and_exits_at_the_last_level(level: int, entry: str, exit_: str):
     w = world()
     position = bought(w)
-    risk.set_kill_switch(scope="platform", scope_id="", level=level, by=w.bot.user, reason="test")
+    kill_switch.change(scope="platform", scope_id="", level=level, by=w.bot.user, reason="test")
     entry_order, exit_order = planned_entry(w.bot, slot=SLOT + HOUR), planned_exit(position)
 
     w.gateway_step()
@@ -555,7 +556,7 @@ def test_the_kill_switch_stops_entries_at_once_and_exits_at_the_last_level(level
 def test_a_kill_switch_covers_what_it_names(scope: str):
     w, other = world(), world()
     names = {"platform": "", "exchange": "upbit", "account": w.bot.account_id, "user": w.bot.user_id, "bot": w.bot.pk, "market": "KRW-BTC"}
-    risk.set_kill_switch(scope=scope, scope_id=str(names[scope]), level=1, by=w.bot.user, reason="test")
+    kill_switch.change(scope=scope, scope_id=str(names[scope]), level=1, by=w.bot.user, reason="test")
 
     assert w.fill(planned_entry(w.bot)).status == "denied"
     covers_both = scope in ("platform", "exchange", "market")
@@ -578,7 +579,7 @@ def test_no_entry_is_claimed_once_the_kill_switch_has_been_set():
     assert is_locked.wait(factories.WAIT_S)
     claiming = Thread(w.gateway_step)
     factories.wait_for_lock("order_sends")
-    switching = Thread(lambda: risk.set_kill_switch(scope="platform", scope_id="", level=1, by=w.bot.user, reason="now"))
+    switching = Thread(lambda: kill_switch.change(scope="platform", scope_id="", level=1, by=w.bot.user, reason="now"))
     switching.join(0.5)
     switched_first = not switching.is_alive()
     may_go_on.set()
@@ -813,10 +814,10 @@ def test_stop_and_target_fire_once_and_sell_once(share: str, reason: str):
 def test_a_frozen_account_gets_no_exit_it_could_not_send():
     w = world()
     bought(w)
-    risk.set_kill_switch(scope="platform", scope_id="", level=4, by=w.bot.user, reason="test")
+    kill_switch.change(scope="platform", scope_id="", level=4, by=w.bot.user, reason="test")
     assert tick(w, PRICE * D("0.5")) == []
 
-    risk.set_kill_switch(scope="platform", scope_id="", level=3, by=w.bot.user, reason="test")
+    kill_switch.change(scope="platform", scope_id="", level=3, by=w.bot.user, reason="test")
 
     assert [order.exit_reason for order in tick(w, PRICE * D("0.5"))] == ["stop"]
 

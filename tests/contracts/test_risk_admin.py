@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
-from risk import services
+from risk import kill_switch, services
 from risk.domain.days import trading_day
 from risk.domain.limits import EffectiveLimits
 from risk.models import AccountLimits, BotLimits, LimitChange, Reservation, RiskEvent, RiskProfile, RiskState, SymbolGroup, Transfer
@@ -141,7 +141,7 @@ def test_every_list_of_the_room_tells_its_rows(operator: Client):
     RiskState.objects.create(
         account=w.bot.account, user=w.bot.user, mode=w.bot.mode, trading_day=SLOT.date() - timedelta(days=1), updated_at=SLOT
     )
-    services.set_kill_switch(scope="platform", scope_id="", level=1, by=w.bot.user, reason="drill")
+    kill_switch.change(scope="platform", scope_id="", level=1, by=w.bot.user, reason="drill")
 
     def text(model: str) -> str:
         return operator.get(reverse(f"admin:risk_{model}_changelist")).content.decode()
@@ -174,7 +174,7 @@ def test_a_kill_switch_needs_a_reason_a_scope_and_a_level(wrong: dict[str, Any],
     by = factories.account().user
 
     with pytest.raises(BadInput, match=words):
-        services.set_kill_switch(**{"scope": "platform", "scope_id": "", "level": 1, "by": by, "reason": "x", **wrong})
+        kill_switch.change(**{"scope": "platform", "scope_id": "", "level": 1, "by": by, "reason": "x", **wrong})
 
 
 def test_what_cannot_be_released_says_why(operator: Client):

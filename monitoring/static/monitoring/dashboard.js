@@ -184,8 +184,11 @@
     const made = named((label) => label === "SIMULATED" || label === "REPLAY"), real = named((label) => label === "LIVE");
     const doubtful = state.attention.unknown_orders;
     const late = state.beats.filter((beat) => Date.now() - Date.parse(beat.beat_at) > beat.late_after_s * 1000);
+    const held = state.attention.kill_switches ?? [];
+    const badge = document.querySelector(".kill-switch");
+    if (badge) { badge.classList.toggle("dg-bad", held.length > 0); badge.classList.toggle("dg-quiet", !held.length); badge.title = held.join("\n"); }
     const notices = [
-      ...(state.attention.kill_switches ?? []).map((name) => ["bad", fill(text.kill_switch, { name })]),
+      ...held.map((name) => ["bad", fill(text.kill_switch, { name })]),
       doubtful ? ["bad", fill(text.unknown_orders, { count: doubtful })] : null,
       late.length ? ["warn", fill(text.silent, { names: late.map((beat) => beat.name).join(", ") })] : null,
       real ? ["bad", fill(text.live_money, { names: real })] : null,
@@ -305,6 +308,11 @@
       if (account_id === chosenAccount) drawChart();
     },
     order({ status }) { if (status === "unknown" || status === "disputed" || state.attention.unknown_orders) ask(); },
+    kill_switches({ kill_switches, as_of }) {
+      if (isOlder("kill_switches", 0, as_of)) return;
+      state.attention.kill_switches = kill_switches;
+      drawNotices();
+    },
     live({ is_live, cause }) { show(is_live ? "live" : cause === "connecting" ? "connecting" : "away", cause); },
     error({ message }) { console.warn(message); },
   };

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from dgbot.accounts import roles
 from dgbot.accounts.models import AuditEntry
-from risk.models import KillSwitch, RiskState
+from risk.models import RiskState
 from tests import face_rows as rows
 from trading.models import Bot, BotConfig, Trade
 from trading.services import config
@@ -38,6 +38,8 @@ FACTS = [
     "risk.riskstate",
     "risk.riskevent",
     "risk.reservation",
+    "risk.killswitch",
+    "risk.killswitchchange",
     "accounts.heartbeat",
     "accounts.auditentry",
     "monitoring.systemlog",
@@ -164,14 +166,6 @@ def test_a_setting_changes_through_the_service(boss: Client) -> None:
     row.refresh_from_db()
     assert row.value == {"level": "low"}
     assert AuditEntry.objects.latest("pk").reason == "calmer"
-
-
-def test_a_kill_switch_is_set_through_the_service(boss: Client) -> None:
-    boss.post(page("risk.killswitch", "add"), {"scope": "platform", "scope_id": "", "level": 1, "reason": "drill"})
-
-    switch = KillSwitch.objects.get()
-    assert (switch.level, switch.reason, switch.epoch) == (1, "drill", 2)
-    assert AuditEntry.objects.filter(action="set kill switch").exists()
 
 
 @pytest.mark.parametrize(("role", "is_released"), [(roles.OPERATOR, False), (roles.RISK_MANAGER, True)])

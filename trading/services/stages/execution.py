@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from dgbot.core.money import plain
 from dgbot.core.types import OrderBook, Side
 from risk import services as risk
 from risk.domain.exits import ExitReason
@@ -13,7 +14,7 @@ from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order, Position
 from trading.services import exits, orders
 from trading.services.stages.context import Context
-from trading.services.stages.entry_size import size_entry
+from trading.services.stages.entry_size import QUOTE_GRAIN, size_entry
 
 NOTHING_TO_DO = Outcome(Action.SKIP, (Reason("nothing_to_do", "Nothing to do."),))
 
@@ -101,7 +102,7 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
         cycle=context.cycle,
         quote_amount=size.quote_amount,
         notional=size.quote_amount * (1 + fee_rate),
-        plan=entry.plan,
+        plan={**entry.plan, "liquidity": data},
         now=context.now,
         valid_until=None,
         lease_epoch=context.lease_epoch,
@@ -111,14 +112,15 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
 
 
 def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
+    parts = liquidity.split(
+        book=book,
+        side=Side.BUY,
+        quote_amount=quote_amount,
+        step=QUOTE_GRAIN[context.rules.quote],
+        minimum_total=context.rules.minimum_total,
+    )
     found = liquidity.measure(book=book, side=Side.BUY, quote_amount=quote_amount)
-    data: dict[str, object] = {
-        "expected_slippage_pct": None if found.expected_slippage_pct is None else str(found.expected_slippage_pct),
-        "expected_avg_price": None if found.expected_avg_price is None else str(found.expected_avg_price),
-        "liquidity_available": found.liquidity_available,
-        "required_levels": found.required_levels,
-        "warning": found.warning,
-    }
+    data: dict[str, object] = {**found.as_row(), "parts": [plain(part.size) for part in parts]}
     limit = (context.profile.slippage_limit if context.limits.slippage_limit is None else context.limits.slippage_limit) * 100
     if found.expected_slippage_pct is None:
         return (
