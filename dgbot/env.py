@@ -124,6 +124,16 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         _seconds("DGBOT_SUBMIT_TIMEOUT_S", 10.0, "After it, an order found submitting is reconciled.", minimum=0.5),
         _seconds("DGBOT_ENTRY_PERMIT_S", 0.8, "Life of a permit to send an entry.", maximum=30),
         _seconds("DGBOT_EXIT_PERMIT_S", 3.0, "Life of a permit to send an exit.", maximum=60),
+        _seconds(
+            "DGBOT_ABANDONED_AFTER_S",
+            40.0,
+            "After a permit's end no byte of it is accepted any more: TCP's death, signature window, skew.",
+            minimum=0.05,
+        ),
+        _seconds("DGBOT_VISIBLE_WITHIN_S", 60.0, "An accepted order shows in every question within this time.", minimum=0.05),
+        _seconds("DGBOT_DISPUTE_AFTER_S", 900.0, "An order unclear for so long needs a person.", minimum=1, maximum=86_400),
+        _seconds("DGBOT_ABSENT_HOLD_S", 900.0, "What an absent entry reserved is kept for this time.", minimum=0.05, maximum=86_400),
+        _seconds("DGBOT_CANCEL_AGAIN_S", 5.0, "An order still open after a cancel is cancelled again.", minimum=0.05),
         _seconds("DGBOT_HEARTBEAT_S", 5.0, "Pause between two heartbeats of a process.", minimum=0.5, maximum=300),
         Variable(
             "DGBOT_SIMULATED_FAST_SLOTS",

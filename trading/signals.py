@@ -9,6 +9,7 @@ bot_changed = Signal()  # status, wanted state or settings of a bot
 cycle_finished = Signal()
 decision_made = Signal()
 order_changed = Signal()
+order_needs_a_look = Signal()  # with `alarm`: one sentence saying what contradicts what we believed
 trade_recorded = Signal()
 position_changed = Signal()
 snapshot_taken = Signal()

@@ -37,6 +37,10 @@ class OutcomeUnknown(ExchangeError):
     """A write may or may not have happened: never repeat it, ask by client id."""
 
 
+class ClientIdKnown(OutcomeUnknown):
+    """The exchange has had this client id before: an earlier request was recorded, whatever came of it. Ask by client id."""
+
+
 class ExchangeRejected(ExchangeError):
     """The exchange certainly refused this order: give it up. `code` is the exchange's word."""
 

@@ -5,6 +5,7 @@ Source: Bitget's documentation, the code table of ccxt 4.5.90, and the order pat
 """
 
 from dgbot.core.errors import (
+    ClientIdKnown,
     CredentialsRefused,
     ExchangeError,
     ExchangeMaintenance,
@@ -61,6 +62,8 @@ def of_write(*, what: str, status: int, code: str, message: str) -> ExchangeErro
     told = _told(what, status=status, code=code, message=message)
     if not code or status >= SERVER_ERROR or status == TOO_MANY or code in BUSY:
         return OutcomeUnknown(f"{told}; whether it was accepted must be asked by its client id")
+    if code in DUPLICATE_ID:
+        return ClientIdKnown(f"{told}; what became of the earlier request must be asked by its client id")
     if code in KEY_REFUSED:
         return CredentialsRefused(f"{told}; it was certainly not accepted; {_remedy(code)}")
     if code in REFUSED or code in CLOCK_IS_WRONG or code in NOT_FOUND:

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from dgbot.core.errors import BadInput, ExchangeRejected, OutcomeUnknown
+from dgbot.core.errors import BadInput, ClientIdKnown, ExchangeRejected
 from dgbot.core.interval import Interval
 from dgbot.core.money import SMALLEST_STEP, round_down, round_up
 from dgbot.core.protocols import Clock, Quotes
@@ -262,7 +262,7 @@ class PretendExchange:
             self.store.record(order, changes={rules.base: sign * order.filled_amount, rules.quote: -sign * total - fees})
         except DuplicateClientId:
             # The earlier request was recorded; what became of it is a question for `order`.
-            raise OutcomeUnknown(f"{order.client_id} has been used before") from None
+            raise ClientIdKnown(f"{order.client_id} has been used before") from None
         except ValueError as error:
             raise ExchangeRejected(f"{order.client_id}: {error}", code="insufficient_funds") from None
 

@@ -9,7 +9,7 @@ from trading.models.credentials import Credential, KeyStatus
 from trading.models.cycles import Cycle, CycleStatus, StageResult
 from trading.models.decisions import Decision
 from trading.models.leases import Lease
-from trading.models.orders import Order, OrderEvent, OrderSend, SendResult
+from trading.models.orders import CancelCommand, Order, OrderEvent, OrderInquiry, OrderSend, SendResult
 from trading.models.positions import Position
 from trading.models.rates import KrwRate
 from trading.models.simulated import SimulatedMarket
@@ -24,6 +24,7 @@ __all__ = [
     "Bot",
     "BotConfig",
     "BotStatus",
+    "CancelCommand",
     "Command",
     "CommandKind",
     "CommandState",
@@ -38,6 +39,7 @@ __all__ = [
     "Lease",
     "Order",
     "OrderEvent",
+    "OrderInquiry",
     "OrderSend",
     "PortfolioSnapshot",
     "Position",

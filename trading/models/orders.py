@@ -1,7 +1,7 @@
 """Orders: our intent, every send of it, and every move of its life."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES, ORDER_TYPES, PURPOSES, SIDES
@@ -9,6 +9,7 @@ from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.money import LARGEST
 from trading.domain.lifecycle import CLOSED_VALUES, MAYBE_SENT, MOVES, Actor, Status
+from trading.domain.order_path.values import CancelResult, SendResult
 
 STATUSES = [
     (Status.PLANNED.value, _("planned")),
@@ -155,14 +156,19 @@ class Order(models.Model):
         return f"{self.pk} {self.side} {self.symbol}"
 
 
-class SendResult(models.TextChoices):
-    """What came of one send. Only not_sent proves that no byte left."""
-
-    CLAIMED = "claimed", _("claimed")
-    NOT_SENT = "not_sent", _("not sent")
-    ACKNOWLEDGED = "acknowledged", _("acknowledged")
-    REJECTED = "rejected", _("rejected")
-    AMBIGUOUS = "ambiguous", _("ambiguous")
+SEND_RESULTS = [
+    (SendResult.CLAIMED.value, _("claimed")),
+    (SendResult.NOT_SENT.value, _("not sent")),
+    (SendResult.ACKNOWLEDGED.value, _("acknowledged")),
+    (SendResult.REJECTED.value, _("rejected")),
+    (SendResult.AMBIGUOUS.value, _("ambiguous")),
+]
+CANCEL_RESULTS = [
+    (CancelResult.ACCEPTED.value, _("accepted")),
+    (CancelResult.REFUSED.value, _("refused")),
+    (CancelResult.AMBIGUOUS.value, _("ambiguous")),
+    (CancelResult.POINTLESS.value, _("pointless")),
+]
 
 
 class OrderSend(models.Model):
@@ -173,7 +179,7 @@ class OrderSend(models.Model):
     gateway = models.CharField(_("gateway"), max_length=120, editable=False)
     gateway_epoch = models.PositiveBigIntegerField(_("gateway epoch"), editable=False)
     permit_until = models.DateTimeField(_("permit until"), editable=False, help_text=_("Machine time; nothing is written after it."))
-    result = models.CharField(_("result"), max_length=12, choices=SendResult, default=SendResult.CLAIMED, editable=False)
+    result = models.CharField(_("result"), max_length=12, choices=SEND_RESULTS, default=SendResult.CLAIMED.value, editable=False)
     answer = models.JSONField(_("answer"), default=dict, editable=False)
     claimed_at = models.DateTimeField(_("claimed at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 
@@ -184,7 +190,7 @@ class OrderSend(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "send_no"], name="order_send_number_once"),
             models.CheckConstraint(condition=Q(send_no__gte=1, send_no__lte=5), name="order_send_number_in_range"),
-            models.CheckConstraint(condition=Q(result__in=SendResult.values), name="order_send_result_known"),
+            models.CheckConstraint(condition=Q(result__in=[result.value for result in SendResult]), name="order_send_result_known"),
         ]
 
     def __str__(self) -> str:
@@ -214,3 +220,64 @@ class OrderEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id}/{self.seq} {self.to_status}"
+
+
+class CancelCommand(models.Model):
+    """One wish to cancel an order, committed before the exchange is told. Sending it again is safe."""
+
+    order = models.ForeignKey(
+        Order, models.PROTECT, db_column="order_pk", related_name="cancel_commands", editable=False, verbose_name=_("order")
+    )
+    n = models.PositiveSmallIntegerField(_("number"), editable=False, help_text=_("1, 2, 3 … of its order."))
+    reason = models.CharField(_("reason"), max_length=255, editable=False)
+    sent_at = models.DateTimeField(_("sent at"), null=True, editable=False, help_text=_("Machine time; empty while nothing was sent."))
+    result = models.CharField(_("result"), max_length=12, choices=CANCEL_RESULTS, blank=True, editable=False)
+    recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "cancel_commands"
+        verbose_name = _("cancel command")
+        verbose_name_plural = _("cancel commands")
+        constraints = [
+            models.UniqueConstraint(fields=["order", "n"], name="cancel_command_number_once"),
+            models.CheckConstraint(condition=Q(n__gte=1, n__lte=100), name="cancel_command_number_in_range"),
+            models.CheckConstraint(condition=Q(result__in=["", *[result.value for result in CancelResult]]), name="cancel_result_known"),
+            # A result without a sending is only "pointless".
+            models.CheckConstraint(condition=Q(sent_at__isnull=False) | Q(result__in=["", "pointless"]), name="cancel_result_after_send"),
+            models.UniqueConstraint(fields=["order"], condition=Q(sent_at=None, result=""), name="cancel_command_one_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id}/{self.n} {self.result}"
+
+
+class OrderInquiry(models.Model):
+    """How often the exchange was asked about an order in vain; what an absence is proven by. See `order_path.absence`."""
+
+    order = models.OneToOneField(
+        Order, models.CASCADE, primary_key=True, db_column="order_pk", related_name="inquiry", editable=False, verbose_name=_("order")
+    )
+    since = models.DateTimeField(_("unclear since"), editable=False, help_text=_("Machine time."))
+    next_ask_at = models.DateTimeField(_("asked again at"), editable=False, help_text=_("Machine time."))
+    rounds = models.PositiveIntegerField(_("rounds"), default=0, editable=False, help_text=_("Void ones included."))
+    negatives = models.PositiveIntegerField(_("rounds that found nothing"), default=0, editable=False)
+    proofs = models.PositiveIntegerField(
+        _("proofs"), default=0, editable=False, help_text=_("Rounds that found nothing when nothing could be on its way.")
+    )
+    first_proof_at = models.DateTimeField(_("first proof"), null=True, editable=False, help_text=_("Machine time."))
+    last_proof_at = models.DateTimeField(_("last proof"), null=True, editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "order_inquiries"
+        verbose_name = _("inquiry about an order")
+        verbose_name_plural = _("inquiries about orders")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(proofs=0, first_proof_at=None, last_proof_at=None)
+                | Q(proofs__gte=1, first_proof_at__isnull=False, last_proof_at__isnull=False, proofs__lte=F("negatives")),
+                name="inquiry_proofs_have_their_times",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id}: {self.proofs} of {self.rounds}"

@@ -1,7 +1,5 @@
 """Orders: planned once per decision, moved only along the lifecycle, each move with its event."""
 
-import hashlib
-import json
 import secrets
 from datetime import datetime
 from decimal import Decimal
@@ -12,11 +10,11 @@ from django.db import IntegrityError, transaction
 
 from dgbot.core import client_id
 from dgbot.core.crash import crash_point
-from dgbot.core.money import plain
 from dgbot.core.types import Mode, OrderRequest, OrderType, Purpose, Side
 from risk import services as risk
-from trading.domain.lifecycle import Actor, Status
-from trading.models import Bot, Cycle, Order, OrderEvent, Position
+from trading.domain.lifecycle import CLOSED, Actor, Status
+from trading.domain.order_path.requests import hash_of
+from trading.models import Bot, CancelCommand, Cycle, Order, OrderEvent, Position
 from trading.signals import order_changed
 
 
@@ -104,34 +102,19 @@ def move(order: Order, after: Status, *, actor: Actor, now: datetime, evidence: 
     _announce(order)
 
 
-def to_request(order: Order) -> OrderRequest:
-    """What is sent for this order. Raises ValueError when the row no longer hashes to what was planned."""
-    request = OrderRequest(
-        client_id=order.client_id,
-        symbol=order.symbol,
-        side=Side(order.side),
-        order_type=OrderType(order.order_type),
-        amount=order.amount,
-        quote_amount=order.quote_amount,
-        price=order.price,
-        reduce_only=order.reduce_only,
-    )
-    if hash_of(request) != order.params_hash:
-        raise ValueError(f"order {order.pk} does not hash to what was planned; it is not sent")
-    return request
+def request_cancel(*, order_pk: int, reason: str) -> bool:
+    """Note that this order is to be cancelled, whoever asks; the gateway of its account carries it out. Returns whether it is noted.
 
-
-def hash_of(request: OrderRequest) -> str:
-    """SHA-256 over what is asked for, numbers as plain decimals."""
-    content = [
-        request.client_id,
-        request.symbol,
-        request.side,
-        request.order_type,
-        request.reduce_only,
-        *(None if value is None else plain(value) for value in (request.amount, request.quote_amount, request.price)),
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    False when the order has ended. Asking again while a wish waits to be sent adds nothing and is noted all the same.
+    """
+    with transaction.atomic():
+        order = Order.objects.select_for_update().get(pk=order_pk)
+        if Status(order.status) in CLOSED:
+            return False
+        wishes = CancelCommand.objects.filter(order=order)
+        if not wishes.filter(sent_at=None, result="").exists():
+            CancelCommand.objects.create(order=order, n=wishes.count() + 1, reason=reason)
+        return True
 
 
 def _plan(

@@ -1,0 +1,42 @@
+"""Everything but the kill switch that may forbid a planned entry, looked at in the transaction that claims it."""
+
+from dgbot.core.errors import BadInput
+from dgbot.core.types import Mode
+from risk.models import Reservation, ReservationStatus
+from trading.models import Order
+from trading.services import config, credentials, entry_limits, price_alarms, switches
+
+
+def refusal(order: Order) -> str:
+    """Why this entry may not leave, in one text; empty when it may. Holds the account until the claim commits."""
+    if not order.bot.is_running:
+        return "its bot has been stopped"
+    told = (
+        credentials.why_no_entries(order.account_id)
+        or price_alarms.why_no_entries(exchange=order.account.exchange, symbol=order.symbol)
+        or _refused_by_settings(order)
+    )
+    if told:
+        return told
+    if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():
+        return "another order of its bot may be at the exchange without our knowing"
+    if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
+        return "nothing is reserved for it"
+    return entry_limits.refusal(order)
+
+
+def _refused_by_settings(order: Order) -> str:
+    """What the settings of this moment say against an entry that was planned under those of its cycle: the tighter hold."""
+    try:
+        rules = config.current()
+    except BadInput as error:  # unknown settings block entries, and nothing else
+        return str(error).rstrip(".")
+    blocking = switches.blocking(order.bot, settings=rules)
+    if blocking:
+        return blocking[0].message.rstrip(".")
+    if order.mode == Mode.REPLAY:
+        return ""  # a replay keeps the caps of its cycle, whatever is edited while it runs
+    is_krw = order.account.quote_currency == "KRW"  # another currency was capped through its rate when it was planned
+    if is_krw and order.quote_amount is not None and order.quote_amount > rules.max_trade_amount_krw:
+        return f"{order.quote_amount:f} KRW is over the {rules.max_trade_amount_krw:f} KRW of max_trade_amount_krw"
+    return ""
