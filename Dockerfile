@@ -10,6 +10,7 @@ RUN useradd --uid 10001 --create-home dgbot && install --directory --owner=dgbot
 COPY --from=packages /venv /venv
 COPY --chown=root:root . /app
 WORKDIR /app
+RUN python -m compileall -q dgbot trading risk backtests monitoring
 RUN find locale -name '*.po' -exec sh -c 'msgfmt -o "${1%.po}.mo" "$1"' _ {} \;
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DGBOT_DATA_DIR=/var/lib/dgbot DJANGO_SETTINGS_MODULE=dgbot.settings
 USER dgbot

@@ -31,9 +31,10 @@ make_environment() {
     return 1
 }
 
+# Both compile what they install: where PYTHONDONTWRITEBYTECODE is set, every process would else compile two thousand modules anew.
 install_locked() {
     if command -v uv >/dev/null 2>&1; then
-        uv pip sync --quiet --require-hashes --only-binary :all: --python .venv/bin/python "$1"
+        uv pip sync --quiet --compile-bytecode --require-hashes --only-binary :all: --python .venv/bin/python "$1"
     else
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$1"
     fi
