@@ -151,9 +151,26 @@ def change_limits(
             return None
         row.save()
         subject, subject_pk, name = _subject(row)
-        told = {"before": None if before is None else _texts(before), "after": _texts(after), "loosened": list(loose)}
-        audit.record(actor=by, action="change limits", target=f"{subject}:{subject_pk}", reason=reason, diff=told)
-        return LimitChange.objects.create(subject=subject, subject_pk=subject_pk, name=name, changed_by=by, reason=reason.strip(), **told)
+        return keep_change(
+            subject=subject, subject_pk=subject_pk, name=name, before=before, after=after, loosened=loose, by=by, reason=reason
+        )
+
+
+def keep_change(
+    *,
+    subject: LimitSubject,
+    subject_pk: int,
+    name: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    loosened: tuple[str, ...],
+    by: Any,
+    reason: str,
+) -> LimitChange:
+    """Put one change of limits on record, in the transaction that makes it."""
+    told = {"before": None if before is None else _texts(before), "after": _texts(after), "loosened": list(loosened)}
+    audit.record(actor=by, action="change limits", target=f"{subject.value}:{subject_pk}", reason=reason, diff=told)
+    return LimitChange.objects.create(subject=subject.value, subject_pk=subject_pk, name=name, changed_by=by, reason=reason.strip(), **told)
 
 
 def check_limits(
@@ -163,6 +180,12 @@ def check_limits(
     before, after = _stored_values(row), _limit_values(row)
     loose = limits.loosened(_filled(before, after, baseline), _filled(after, after, baseline))
     _refuse_beyond(row, after)
+    refuse_loosening(loose, reason=reason, governs_live=governs_live, second_factor=second_factor)
+    return loose
+
+
+def refuse_loosening(loose: tuple[str, ...], *, reason: str, governs_live: bool, second_factor: Callable[[], bool]) -> None:
+    """Raise BadInput when `loose`, names of what would allow more, has no reason, or on live bots no second factor."""
     if loose and not reason.strip():
         raise BadInput(f"Not saved: {', '.join(loose)} would allow more than before; say why.")
     if loose and governs_live and not second_factor():
@@ -170,7 +193,6 @@ def check_limits(
             f"Not saved: {', '.join(loose)} would allow more on live bots, and your second factor is not verified."
             " Verify it and save again; tightening needs none."
         )
-    return loose
 
 
 def hold_account(account_id: int) -> None:
@@ -205,12 +227,12 @@ def _refuse_beyond(row: LimitRow, after: dict[str, Any]) -> None:
         raise BadInput(f"Not saved: beyond the hard limits of the account: {told}. Change those first.")
 
 
-def _subject(row: LimitRow) -> tuple[str, int, str]:
+def _subject(row: LimitRow) -> tuple[LimitSubject, int, str]:
     if isinstance(row, RiskProfile):
-        return LimitSubject.PROFILE.value, row.pk, row.name
+        return LimitSubject.PROFILE, row.pk, row.name
     if isinstance(row, AccountLimits):
-        return LimitSubject.ACCOUNT.value, row.account_id, str(row.account)
-    return LimitSubject.BOT.value, row.bot_id, str(row.bot)
+        return LimitSubject.ACCOUNT, row.account_id, str(row.account)
+    return LimitSubject.BOT, row.bot_id, str(row.bot)
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str | None]:
@@ -282,10 +304,11 @@ def _observe(*, owner: Owner, observation: Observation, recent: list[RiskState],
     if state.start_equity is None:
         state.start_equity, state.start_capital, state.started_at = mark.equity, mark.capital, now
     found = losses_of(state, mark=mark, recent=recent)
+    base = state.start_equity if observation.limit_base is None else observation.limit_base
     before = (state.equity, state.capital, state.daily_pnl, state.weekly_pnl, state.peak_profit, state.safe_mode)
     state.equity, state.capital, state.peak_profit = mark.equity, mark.capital, found.peak_profit
     state.daily_pnl, state.weekly_pnl = _shown(state, mark=mark, recent=recent)
-    _trip(state, found=found, observation=observation, now=now)
+    _trip(state, found=found, observation=observation, base=base, now=now)
     if (state.equity, state.capital, state.daily_pnl, state.weekly_pnl, state.peak_profit, state.safe_mode) == before:
         return state
     state.updated_at = now
@@ -320,12 +343,12 @@ def _starts(state: RiskState, recent: list[RiskState]) -> list[DayStart]:
     return [DayStart(row.trading_day, Mark(row.start_equity, row.start_capital)) for row in rows if row.start_equity is not None]
 
 
-def _trip(state: RiskState, *, found: Losses, observation: Observation, now: datetime) -> None:
+def _trip(state: RiskState, *, found: Losses, observation: Observation, base: Decimal, now: datetime) -> None:
     if state.safe_mode:
         return
     held = observation.limits
     loss_limits = LossLimits(
-        base=observation.limit_base or state.start_equity or Decimal(0),
+        base=base,
         daily_fraction=held.daily_loss_fraction,
         weekly_fraction=held.weekly_loss_fraction,
         drawdown_fraction=held.drawdown_fraction,

@@ -10,6 +10,8 @@ from statistics import median
 
 from backtests.research.searching import Scored
 
+KEEPS_NOTHING = 0.0
+
 
 @dataclass(frozen=True)
 class Stability:
@@ -25,9 +27,17 @@ class Stability:
 
 
 def stability_of(chosen: Scored, around: Sequence[Scored]) -> Stability:
-    """chosen, around: scored on the same bars. A neighbour without a score keeps nothing."""
+    """chosen, around: scored on the same bars.
+
+    A neighbour without a score keeps nothing, and counts as that: an edge whose neighbours hardly trade is not a stable one, and
+    leaving them out would make it look so.
+    """
     if not around:
         return Stability(neighbours=0, profitable=None, kept=None)
     earned = sum(one.metrics.total_return > 0 for one in around) / len(around)
-    kept = None if not chosen.score or chosen.score <= 0 else median(one.score or 0.0 for one in around) / chosen.score
+    kept = (
+        None
+        if not chosen.score or chosen.score <= 0
+        else median(KEEPS_NOTHING if one.score is None else one.score for one in around) / chosen.score
+    )
     return Stability(neighbours=len(around), profitable=earned, kept=kept)

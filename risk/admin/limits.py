@@ -1,71 +1,50 @@
 """Faces of limits: profiles, hard limits of accounts, own limits of bots, and every change of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
 
+from dgbot.accounts import audit, second_factor
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import number, profit, state_badge
 from dgbot.base.display import percent
-from dgbot.core.errors import DgbotError
+from dgbot.base.reasoned import ReasonedForm, judged_by
+from dgbot.core.money import plain
 from risk import services
 from risk.domain.limits import NAMES
 from risk.models import AccountLimits, BotLimits, LimitChange, LimitSubject, RiskProfile, SymbolGroup, Transfer
+from trading.models import ExchangeAccount
 from trading.selectors import limits as limit_selectors
 from trading.services.config import current
-
-
-class LimitsForm(forms.ModelForm):
-    """Limits with the reason of their change; what the service refuses is shown at the reason."""
-
-    change_reason = forms.CharField(
-        label=_("reason of this change"),
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=_("Needed when anything allows more than before; on live bots together with your second factor."),
-    )
-    judge: Callable[[Any, Mapping[str, Any]], None]
-
-    def _post_clean(self) -> None:
-        """The service judges the finished row, before anything is saved."""
-        super()._post_clean()  # type: ignore[misc]  # django-stubs does not know it
-        if self.errors:
-            return
-        try:
-            self.judge(self.instance, self.cleaned_data)
-        except DgbotError as error:
-            self.add_error("change_reason", str(error))
-
-
-def second_factor_of(request: HttpRequest) -> bool:
-    """Whether this session has proven its second factor; without one nobody has."""
-    check = getattr(request.user, "is_verified", None)
-    return bool(check()) if callable(check) else False
 
 
 class LimitsAdmin(HouseAdmin):
     """Saves through the service, which keeps who, when, why and diff, and refuses what must not be."""
 
-    form = LimitsForm
+    form = ReasonedForm
     subject: LimitSubject
     readonly_fields = ("history",)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """A form whose refusals are the service's."""
-
-        def judge(_form: Any, row: Any, cleaned: Mapping[str, Any]) -> None:
-            services.check_limits(row, **self.circumstances(request, row, cleaned))
-
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"judge": judge})
+        return judged_by(form, lambda row, cleaned: services.check_limits(row, **self.circumstances(request, row, cleaned)))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Who may only look gives no reason."""
@@ -79,7 +58,7 @@ class LimitsAdmin(HouseAdmin):
         return {
             "reason": cleaned.get("change_reason", ""),
             "governs_live": limit_selectors.governs_live(row),
-            "second_factor": lambda: second_factor_of(request),
+            "second_factor": lambda: second_factor.is_proven(request),
             "baseline": self.baseline(row),
         }
 
@@ -278,13 +257,86 @@ class SymbolGroupAdmin(HouseAdmin):
         return ", ".join(group.symbols)
 
 
+class TransferForm(forms.ModelForm):
+    """One deposit or withdrawal told by hand; the columns themselves are never edited."""
+
+    account = forms.ModelChoiceField(label=_("account"), queryset=ExchangeAccount.objects.none(), widget=UnfoldAdminSelectWidget)
+    amount = forms.DecimalField(
+        label=_("amount"), widget=UnfoldAdminDecimalFieldWidget, help_text=_("Quote currency of the account; negative when withdrawn.")
+    )
+    at = forms.SplitDateTimeField(label=_("at"), widget=UnfoldAdminSplitDateTimeWidget, help_text=_("When it was booked at the exchange."))
+    reference = forms.CharField(
+        label=_("reference"), max_length=100, widget=UnfoldAdminTextInputWidget, help_text=_("The exchange's id of it; booked once.")
+    )
+    note = forms.CharField(label=_("reason"), max_length=255, widget=UnfoldAdminTextInputWidget)
+
+    accounts: QuerySet[ExchangeAccount]  # those the user may see
+
+    class Meta:
+        model = Transfer
+        fields = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        account: Any = self.fields["account"]
+        account.queryset = self.accounts
+
+    def clean_at(self) -> datetime:
+        """Nothing was paid in the future."""
+        at: datetime = self.cleaned_data["at"]
+        if at > timezone.now():
+            raise forms.ValidationError(_("It lies in the future; enter when the exchange booked it."))
+        return at
+
+    def clean(self) -> Any:
+        """A reference is booked once, and a second booking says so instead of doing nothing."""
+        cleaned: Any = super().clean()
+        if Transfer.objects.filter(account=cleaned.get("account"), reference=cleaned.get("reference")).exists():
+            self.add_error("reference", _("This reference is booked already."))
+        if cleaned.get("amount") == 0:
+            self.add_error("amount", _("Enter what was paid in, or with a minus sign what was taken out."))
+        for name in ("account", "amount", "at", "reference", "note"):  # not editable, so nobody else puts them into the row
+            if name in cleaned:
+                setattr(self.instance, name, cleaned[name])
+        return cleaned
+
+
 @admin.register(Transfer)
 class TransferAdmin(FactAdmin):
-    """Money paid in and taken out: no profit and no loss."""
+    """Money paid in and taken out: no profit and no loss. Told by hand here, once per reference; a mistake is undone by its opposite."""
 
     list_display = ("at", "account", "moved", "reference", "note")
     list_select_related = ("account",)
     ordering = ("-at", "-id")
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Whoever manages risk tells of money that moved."""
+        return request.user.has_perm("risk.add_transfer")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """A new one is told; an old one is a fact."""
+        return super().get_fields(request, obj) if obj else list(TransferForm.base_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """A new one is told; an old one is a fact."""
+        return super().get_readonly_fields(request, obj) if obj else []
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Only accounts the user may see."""
+        if obj is not None:
+            return super().get_form(request, obj, change=change, **kwargs)
+        return type("TransferForm", (TransferForm,), {"accounts": ExchangeAccount.objects.for_user(request.user).order_by("name")})
+
+    def save_model(self, request: HttpRequest, obj: Transfer, form: Any, change: bool) -> None:
+        """Through the service, which lifts the losses of its day and week along."""
+        account = obj.account
+        owner = services.Owner(account_id=account.pk, user_id=account.user_id, mode=account.mode)
+        services.record_transfer(
+            owner=owner, amount=obj.amount, reference=obj.reference, at=obj.at, zone=settings.RISK_TIMEZONE, note=obj.note
+        )
+        obj.pk = Transfer.objects.get(account=account, reference=obj.reference).pk
+        diff = {"amount": plain(obj.amount), "reference": obj.reference, "at": obj.at.isoformat()}
+        audit.record(actor=request.user, action="record transfer", target=f"account:{account.pk}", reason=obj.note, diff=diff)
 
     @admin.display(description=_("amount"))
     def moved(self, transfer: Transfer) -> SafeString:

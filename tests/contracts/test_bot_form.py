@@ -12,8 +12,13 @@ from backtests.strategies.base import Strategy
 from backtests.strategies.registry import STRATEGIES
 from dgbot.accounts import roles
 from dgbot.accounts.models import AuditEntry
+from dgbot.core.types import Mode
+from risk.models import AccountLimits, LimitChange, RiskProfile
+from risk.seeds import create_profiles
 from tests import face_rows as rows
+from tests import factories
 from trading.models import Bot, TickCount
+from trading.services import config
 
 pytestmark = pytest.mark.django_db(databases=["default", "venue"])
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
@@ -186,3 +191,71 @@ def test_how_punctual_a_watched_bot_was_is_shown(client: Client, bot: Bot) -> No
     TickCount.objects.create(bot=bot, hour=datetime(2026, 1, 1, 9, tzinfo=UTC), looks=720, late=3, worst_lateness_ms=812)
 
     assert "09:00 UTC: 720 looks, 3 late, worst 812 ms, 0 left out" in client.get(address(bot)).content.decode()
+
+
+# --- What allows more asks for a reason ---
+
+
+@pytest.fixture
+def profiles(db: None) -> None:
+    """The three shared profiles and the settings that name one of them."""
+    create_profiles()
+    config.create_missing()
+
+
+def saved(client: Client, bot: Bot, **changed: Any) -> str:
+    """Post the form with changes; what it refuses at the reason, or an empty text."""
+    answer = client.post(address(bot), filled_in(client, address(bot), **changed))
+    return " ".join(errors(answer).get("change_reason", []))
+
+
+def profile(name: str) -> int:
+    return RiskProfile.objects.get(name=name, user=None).pk
+
+
+def test_less_money_needs_no_reason_and_more_does(client: Client, bot: Bot, profiles: None) -> None:
+    Bot.objects.filter(pk=bot.pk).update(allocation=1_000_000, trade_amount=50_000)
+
+    assert saved(client, bot, allocation="900000", trade_amount="40000") == ""
+    assert "allocation, trade_amount would allow more than before; say why" in saved(client, bot, allocation="900001", trade_amount="40001")
+    assert "allocation would allow more" in saved(client, bot, allocation="")
+    bot.refresh_from_db()
+    assert (bot.allocation, bot.trade_amount) == (900_000, 40_000)
+
+    assert saved(client, bot, allocation="2000000", change_reason="it earns") == ""
+    change = LimitChange.objects.latest("pk")
+    assert (change.subject, change.subject_pk, change.loosened, change.reason) == ("bot", bot.pk, ["allocation"], "it earns")
+    assert (change.before["allocation"], change.after["allocation"]) == ("900000", "2000000")
+
+
+def test_another_profile_needs_a_reason_and_is_kept(client: Client, bot: Bot, profiles: None) -> None:
+    assert saved(client, bot, risk_profile=profile("conservative")) != "", "its target is another, which no rule can call tighter"
+    assert saved(client, bot, risk_profile=profile("conservative"), change_reason="calmer") == ""
+    refused = saved(client, bot, risk_profile=profile("aggressive"))
+
+    assert "daily_loss_fraction" in refused and "position_fraction" in refused
+    assert LimitChange.objects.latest("pk").after["risk_profile"] == "conservative"
+
+
+def test_what_the_account_limits_does_not_loosen_with_the_profile(client: Client, bot: Bot, profiles: None) -> None:
+    AccountLimits.objects.create(account=bot.account, daily_loss_fraction="0.04", position_fraction="0.1")
+
+    refused = saved(client, bot, risk_profile=profile("aggressive"))
+
+    assert "weekly_loss_fraction" in refused and "daily_loss_fraction" not in refused and "position_fraction" not in refused
+
+
+def test_more_real_money_asks_for_the_second_factor(client: Client, profiles: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = factories.bot(home=factories.account(owner=rows.user(), mode=Mode.LIVE))
+    client.force_login(live.user)
+
+    assert "second factor is not verified" in saved(client, live, trade_amount="60000", change_reason="it earns")
+    assert saved(client, live, trade_amount="40000") == ""
+    monkeypatch.setattr(type(live.user), "is_verified", lambda _user: True, raising=False)
+    assert saved(client, live, trade_amount="60000", change_reason="it earns") == ""
+
+
+def test_a_change_of_other_things_keeps_no_change_of_limits(client: Client, bot: Bot) -> None:
+    assert saved(client, bot, name="another name") == ""
+
+    assert not LimitChange.objects.exists()

@@ -1,5 +1,6 @@
 """Partial levels and the trailing stop over real rows: nothing is sold twice, nothing loosens, whoever dies in between."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from dgbot.core.errors import ExchangeRejected
+from dgbot.core.errors import ExchangeRejected, ExchangeUnavailable
 from tests import factories
 from tests.factories import PLAN, PRICE, SLOT, Died, World, choppy, dies, planned_entry, planned_exit, world
 from trading.models import Order, Position, StageResult, Trade
@@ -173,6 +174,29 @@ def test_the_trailing_stop_follows_closes_and_survives_a_restart():
     assert position.stop_price is not None and position.trailing_stop_price > position.stop_price
     (order,) = tick(w, position.trailing_stop_price)
     assert order.exit_reason == "trailing"
+
+
+def test_a_trailing_stop_that_cannot_follow_says_so_and_stays():
+    w, position = holding(trail_distance="300000", levels=[])
+    later = SLOT + timedelta(hours=1)
+    w.clock.move_to(later)
+    w = replace(w, venue=replace(w.venue, history=Silent()))
+
+    run_cycle(w, slot=later)
+
+    row = StageResult.objects.get(stage="risk_check", cycle__slot=later)
+    assert [reason["code"] for reason in row.reasons] == ["trailing_stop_waits"]
+    assert "stays where it is: the candles are away." in row.reasons[0]["message"]
+    position.refresh_from_db()
+    assert position.trailing_stop_price is None
+
+
+class Silent:
+    """A history that cannot be asked."""
+
+    def closed(self, *_: Any, **__: Any) -> Any:
+        """See CandleHistory."""
+        raise ExchangeUnavailable("the candles are away")
 
 
 @pytest.mark.parametrize(

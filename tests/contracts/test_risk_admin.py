@@ -1,6 +1,6 @@
 """Limits in the admin: tightened at once, loosened for a reason, on real money with the second factor; and shown with their use."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +9,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
+from dgbot.accounts import roles
+from dgbot.accounts.models import AuditEntry
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
 from risk import kill_switch, services
@@ -16,7 +18,7 @@ from risk.domain.days import trading_day
 from risk.domain.limits import EffectiveLimits
 from risk.models import AccountLimits, BotLimits, LimitChange, Reservation, RiskEvent, RiskProfile, RiskState, SymbolGroup, Transfer
 from risk.services import Owner
-from tests import factories
+from tests import face_rows, factories
 from tests.factories import SLOT, world
 from trading.models import Bot
 
@@ -194,3 +196,59 @@ def test_a_new_profile_has_no_history_and_a_change_has_a_name(operator: Client):
 
     saved(operator, medium(), daily_loss_fraction="0.05")
     assert str(LimitChange.objects.get()).startswith("medium 20")
+
+
+def told(client: Client, **changes: str) -> str:
+    """Tell of a deposit by hand; the refusal the form shows, or an empty text."""
+    account = Bot.objects.get().account_id
+    given = {"account": account, "amount": "500000", "at_0": "2026-01-04", "at_1": "12:00:00", "reference": "d1", "note": "from the bank"}
+    response = client.post(reverse("admin:risk_transfer_add"), {**given, **changes})
+    return "" if response.status_code == 302 else " ".join(map(str, response.context["adminform"].form.errors.values()))
+
+
+def test_a_deposit_told_by_hand_is_no_profit_and_has_a_reason(operator: Client):
+    bot = world().bot
+    at = datetime(2026, 1, 4, 9, tzinfo=UTC)
+    owner = Owner(account_id=bot.account_id, user_id=bot.user_id, mode=bot.mode)
+
+    def look(equity: str) -> RiskState:
+        seen = services.Observation(bot_id=None, whose="It", equity=D(equity), limit_base=None, limits=EffectiveLimits())
+        return services.observe(owner=owner, observations=[seen], now=at, zone="Asia/Seoul")[0]
+
+    look("1000000")
+    assert told(operator) == ""
+
+    assert look("1500000").daily_pnl == 0
+    transfer = Transfer.objects.get()
+    assert (transfer.amount, transfer.reference, transfer.note) == (D(500_000), "d1", "from the bank")
+    entry = AuditEntry.objects.get(action="record transfer")
+    assert (entry.reason, entry.diff["amount"]) == ("from the bank", "500000")
+    assert "from the bank" in operator.get(reverse("admin:risk_transfer_changelist")).content.decode()
+    assert operator.get(reverse("admin:risk_transfer_change", args=[transfer.pk])).status_code == 200
+    assert "booked already" in told(operator)
+    assert told(operator, reference="w1", amount="-500000") == ""
+    assert look("1000000").daily_pnl == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"amount": "0"}, "minus sign"),
+        ({"amount": "NaN"}, "Enter a number"),
+        ({"note": ""}, "required"),
+        ({"reference": ""}, "required"),
+        ({"at_0": "2999-01-01"}, "lies in the future"),
+    ],
+)
+def test_a_transfer_that_says_too_little_is_refused(operator: Client, wrong: dict[str, str], words: str):
+    world()
+
+    assert words in told(operator, **wrong)
+    assert not Transfer.objects.exists()
+
+
+def test_only_who_manages_risk_tells_of_transfers(client: Client):
+    world()
+    for role, status in ((roles.OPERATOR, 403), (roles.RISK_MANAGER, 200)):
+        client.force_login(face_rows.user(role=role))
+        assert client.get(reverse("admin:risk_transfer_add")).status_code == status

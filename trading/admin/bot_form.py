@@ -16,13 +16,14 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFiel
 
 from backtests.strategies.base import Bounds, Strategy
 from backtests.strategies.registry import STRATEGIES
+from dgbot.base.reasoned import ReasonedForm
 from dgbot.core.errors import BadInput
 from trading.models import Bot
 
 PREFIX = "parameter_"
 
 
-class BotForm(forms.ModelForm):
+class BotForm(ReasonedForm):
     """A bot takes its owner and mode from its account; both never change."""
 
     strategy = forms.ChoiceField(label=_("Strategy"), widget=UnfoldAdminSelectWidget)

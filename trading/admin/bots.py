@@ -1,6 +1,6 @@
 """Bots: what each should do, what it does, and the buttons that steer it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,11 +17,12 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from dgbot.accounts import audit
+from dgbot.accounts import audit, second_factor
 from dgbot.base.admin import HouseAdmin
 from dgbot.base.badges import mode_badge, short, state_badge
 from dgbot.base.confirm import ask
 from dgbot.base.display import amount
+from dgbot.base.reasoned import judged_by
 from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
@@ -29,7 +30,7 @@ from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy
 from trading.admin.limit_bars import limit_bars
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
 from trading.selectors import effective
-from trading.services import config
+from trading.services import bot_changes, config
 
 FIXED = ("account", "symbol")
 KEEP, CLOSE = "keep", "close"
@@ -74,6 +75,7 @@ class BotAdmin(HouseAdmin):
         """In the order of thought: what it is, when it runs, with how much, who decides."""
         told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
         held = ("rules_now", "limits_used") if obj else ()
+        reason = ("change_reason",) if obj and self.has_change_permission(request, obj) else ()
         watched = ("looks",) if obj and obj.tick_seconds else ()
         return (
             (None, {"fields": ("name", "account", "symbol", *told)}),
@@ -81,7 +83,7 @@ class BotAdmin(HouseAdmin):
             (_("Parameters"), self._parameters(request, obj)),
             (
                 _("Money and limits"),
-                {"fields": ("allocation", "trade_amount", "risk_profile", *held)},
+                {"fields": ("allocation", "trade_amount", "risk_profile", *held, *reason)},
             ),
             (_("Analyst"), {"fields": ("analyst", "analyst_mode")}),
             (_("Display"), {"fields": ("is_hidden",)}),
@@ -96,7 +98,17 @@ class BotAdmin(HouseAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """A form with the fields of the chosen strategy."""
-        return super().get_form(request, obj, change=change, form=form_for(strategy_asked_for(request, obj)), **kwargs)
+        form = super().get_form(request, obj, change=change, form=form_for(strategy_asked_for(request, obj)), **kwargs)
+
+        def judge(bot: Bot, cleaned: Mapping[str, Any]) -> None:
+            bot_changes.check(
+                bot,
+                reason=cleaned.get("change_reason", ""),
+                is_real=bot.mode == Mode.LIVE and not bot.account.is_demo,
+                second_factor=lambda: second_factor.is_proven(request),
+            )
+
+        return judged_by(form, judge)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """A new bot begins with the strategy whose fields are shown."""
@@ -118,11 +130,15 @@ class BotAdmin(HouseAdmin):
 
     def save_model(self, request: HttpRequest, obj: Bot, form: Any, change: bool) -> None:
         """Owner and mode follow the account; every change is kept in the audit log."""
+        reason = form.cleaned_data.get("change_reason", "")
         if not change:
             obj.user_id, obj.mode = obj.account.user_id, obj.account.mode
+        before = Bot.objects.select_related("risk_profile").get(pk=obj.pk) if change else None
         super().save_model(request, obj, form, change)
+        if before is not None:
+            bot_changes.keep(before, obj, by=request.user, reason=reason)
         diff = {name: [str(form.initial.get(name, "")), str(form.cleaned_data[name])] for name in form.changed_data}
-        audit.record(actor=request.user, action="change bot" if change else "create bot", target=f"bot:{obj.pk}", diff=diff)
+        audit.record(actor=request.user, action="change bot" if change else "create bot", target=f"bot:{obj.pk}", reason=reason, diff=diff)
 
     @admin.display(description=_("mode"), ordering="mode")
     def mode_shown(self, bot: Bot) -> SafeString:

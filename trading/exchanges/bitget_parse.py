@@ -211,8 +211,14 @@ def balance(row: Row) -> Balance:
     """The wallet of one margin coin: free can be taken as isolated or crossed margin, locked is the rest without unrealised profit."""
     usable = [value for key in ("crossedMaxAvailable", "isolatedMaxAvailable") if (value := number_or_none(row, key)) is not None]
     free = max(Decimal(0), min(usable) if usable else number(row, "available"))
-    wallet = number(row, "accountEquity") - (number_or_none(row, "unrealizedPL") or Decimal(0))
+    wallet = number(row, "accountEquity") - _unrealised(row)
     return Balance(asset=text(row, "marginCoin"), free=free, locked=max(Decimal(0), wallet - free))
+
+
+def _unrealised(row: Row) -> Decimal:
+    """Profit of open positions that is in the equity: told in one number, else in two. When in neither it is unknown, which raises."""
+    whole = number_or_none(row, "unrealizedPL")
+    return number(row, "crossedUnrealizedPL") + number(row, "isolatedUnrealizedPL") if whole is None else whole
 
 
 def position(row: Row) -> VenuePosition:

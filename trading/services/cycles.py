@@ -302,8 +302,6 @@ class _Pipeline:
         return Outcome(Action(row.action), tuple(Reason(**reason) for reason in row.reasons), row.data)
 
     def _risk_check(self) -> Outcome:
-        if not self.context.is_between_candles:
-            risk_check.follow(self.context)
         outcome = risk_check.check(self.context)
         self._remember_exit(outcome.data)
         return outcome

@@ -1,10 +1,9 @@
 """The last look at an entry before it is claimed: the tighter of the limits it was planned under and those in force now."""
 
-from decimal import Decimal
-
 from risk import services as risk
 from risk.domain import exposure, limits
-from risk.models import RiskState
+from risk.domain.limits import EffectiveLimits
+from risk.models import Reservation, RiskState
 from trading.models import Order
 from trading.selectors import at_stake
 from trading.selectors.limits import effective, profile_of
@@ -23,11 +22,20 @@ def refusal(order: Order) -> str:
     money = at_stake.read(account_id=order.account_id, quote=order.account.quote_currency, symbol=order.symbol)
     bounds = exposure.bounds(limits=held, at_stake=money.at_stake, symbol=order.symbol, group=money.group)
     found = [reason.message.rstrip(".") for reason in exposure.exceeded(bounds)]
-    amount = order.quote_amount or Decimal(0)
-    if bot.allocation is not None and held.position_fraction is not None and amount > bot.allocation * held.position_fraction:
-        found.append(f"{amount:f} is over the largest position of {bot.allocation * held.position_fraction:f}")
+    found += _too_large(order, held=held)
     found += [f"safe mode: {text}" for text in _safe_modes(order)]
     return "; ".join(found)
+
+
+def _too_large(order: Order, *, held: EffectiveLimits) -> list[str]:
+    """Why it would be a larger position than its bot may have. An order sized in base counts as what is reserved for it."""
+    if held.position_fraction is None:
+        return []
+    if order.bot.allocation is None:
+        return ["the allocation of its bot is unknown, so its largest position is"]
+    spends = Reservation.objects.get(order=order).notional if order.quote_amount is None else order.quote_amount
+    most = order.bot.allocation * held.position_fraction
+    return [f"{spends:f} is over the largest position of {most:f}"] if spends > most else []
 
 
 def _safe_modes(order: Order) -> list[str]:

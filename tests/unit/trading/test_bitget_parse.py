@@ -64,6 +64,27 @@ FILL = {
 }
 
 
+WALLET = {"marginCoin": "USDT", "available": "900", "accountEquity": "1005"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"unrealizedPL": "5"},
+        {"unrealizedPL": "5", "crossedUnrealizedPL": "1", "isolatedUnrealizedPL": "1"},
+        {"unrealizedPL": "", "crossedUnrealizedPL": "2", "isolatedUnrealizedPL": "3"},
+    ],
+)
+def test_a_wallet_is_the_equity_without_unrealised_profit(told):
+    assert parse.balance(WALLET | told).locked == D(105) - 5
+
+
+@pytest.mark.parametrize("told", [{}, {"unrealizedPL": ""}, {"unrealizedPL": None, "crossedUnrealizedPL": "2"}])
+def test_a_wallet_whose_unrealised_profit_is_unknown_is_not_guessed(told):
+    with pytest.raises((KeyError, ValueError)):
+        parse.balance(WALLET | told)
+
+
 @pytest.mark.parametrize(("symbol", "raw"), [("ETH/USDT:USDT", "ETHUSDT"), ("1000BONK/USDT:USDT", "1000BONKUSDT")])
 def test_symbols_travel_both_ways(symbol, raw):
     assert parse.raw_symbol(symbol) == raw and parse.our_symbol(raw) == symbol

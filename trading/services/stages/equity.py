@@ -11,10 +11,9 @@ def bot_equity(context: Context, *, price: Decimal | None) -> Decimal | None:
     if context.allocation is None:
         return None
     earned = context.readings.earned.get(context.bot.pk, Decimal(0))
-    held = context.position.amount if context.position else Decimal(0)
-    if held and price is None:
-        return None
-    return context.allocation + earned + held * (price or Decimal(0))
+    if context.position is None or not context.position.amount:
+        return context.allocation + earned
+    return None if price is None else context.allocation + earned + context.position.amount * price
 
 
 def account_equity(context: Context, *, price: Decimal | None) -> Decimal | None:

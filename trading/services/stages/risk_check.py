@@ -3,7 +3,8 @@
 With an open position only the freeze level of the kill switch ends the cycle; everything else blocks entries.
 """
 
-from contextlib import suppress
+import logging
+from dataclasses import replace
 from decimal import Decimal
 
 from django.conf import settings as django_settings
@@ -26,9 +27,17 @@ from trading.services import credentials, exits, price_alarms, switches
 from trading.services.stages.context import Context
 from trading.services.stages.equity import account_equity, bot_equity
 
+log = logging.getLogger(__name__)
+
 
 def check(context: Context) -> Outcome:
-    """Observe equity, trip what must trip, and say how the cycle goes on."""
+    """Follow the close, observe equity, trip what must trip, and say how the cycle goes on."""
+    told = () if context.is_between_candles else follow(context)
+    outcome = _checked(context)
+    return replace(outcome, reasons=(*outcome.reasons, *told)) if told else outcome
+
+
+def _checked(context: Context) -> Outcome:
     price = _price(context)
     bot_state, account_state = _observe(context, price=price)
     level = risk_selectors.level_of(
@@ -60,15 +69,20 @@ def check(context: Context) -> Outcome:
     return Outcome(Action.STOP if reasons else Action.CONTINUE, reasons, data)
 
 
-def follow(context: Context) -> None:
-    """Let a trailing stop rise at this close, before the price is held against it. Candles that are unknown are made up for later."""
+def follow(context: Context) -> tuple[Reason, ...]:
+    """Let a trailing stop rise at this close, before the price is held against it; or why it stays where it is."""
     position = context.position
     if position is None or exits.trail_distance(position) is None:
-        return
+        return ()
     interval = Interval(context.bot.interval)
-    with suppress(ExchangeUnavailable, ValueError):
+    try:
         candles = context.venue.history.closed(context.bot.symbol, interval, until=context.cycle.slot, anchor_at=context.bot.anchor_at)
         exits.follow(position, candles=candles, rules=context.rules)
+    except (ExchangeUnavailable, ValueError) as error:
+        log.warning("bot=%s position=%s trailing stop not moved: %s", context.bot.pk, position.pk, error)
+        message = f"The trailing stop of position {position.pk} stays where it is: {str(error).rstrip('.')}."
+        return (Reason("trailing_stop_waits", message, remedy="Nothing to do: the next close that is known makes up for it."),)
+    return ()
 
 
 def _with_position(context: Context, *, position: Position, price: Decimal | None, data: dict[str, object]) -> Outcome:
