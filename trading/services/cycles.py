@@ -302,7 +302,8 @@ class _Pipeline:
         return Outcome(Action(row.action), tuple(Reason(**reason) for reason in row.reasons), row.data)
 
     def _risk_check(self) -> Outcome:
-        outcome = risk_check.check(self.context)
+        check = risk_check.check if self.context.is_between_candles else risk_check.check_at_close
+        outcome = check(self.context)
         self._remember_exit(outcome.data)
         return outcome
 

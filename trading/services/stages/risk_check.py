@@ -30,14 +30,15 @@ from trading.services.stages.equity import account_equity, bot_equity
 log = logging.getLogger(__name__)
 
 
+def check_at_close(context: Context) -> Outcome:
+    """`check`, after a trailing stop has followed the candle that has just closed."""
+    told = follow(context)
+    outcome = check(context)
+    return replace(outcome, reasons=(*outcome.reasons, *told))
+
+
 def check(context: Context) -> Outcome:
-    """Follow the close, observe equity, trip what must trip, and say how the cycle goes on."""
-    told = () if context.is_between_candles else follow(context)
-    outcome = _checked(context)
-    return replace(outcome, reasons=(*outcome.reasons, *told)) if told else outcome
-
-
-def _checked(context: Context) -> Outcome:
+    """Observe equity, trip what must trip, and say how the cycle goes on."""
     price = _price(context)
     bot_state, account_state = _observe(context, price=price)
     level = risk_selectors.level_of(
