@@ -111,6 +111,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Orders"), "receipt_long", "trading_order", "trading.view_order"),
                 _item(_("Trades"), "swap_horiz", "trading_trade", "trading.view_trade"),
                 _item(_("Positions"), "stacked_line_chart", "trading_position", "trading.view_position"),
+                _item(_("Ledger"), "account_balance_wallet", "trading_ledgerentry", "trading.view_ledgerentry"),
                 _item(_("Portfolio"), "pie_chart", "trading_portfoliosnapshot", "trading.view_portfoliosnapshot"),
                 _item(_("Balances"), "wallet", "trading_accountbalance", "trading.view_accountbalance"),
                 _item(_("Rates in KRW"), "currency_exchange", "trading_krwrate", "trading.view_krwrate"),

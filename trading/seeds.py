@@ -25,6 +25,7 @@ SNAPSHOT = "Portfolio snapshot (hourly)"
 SWEEP = "Unfinished cycles (every 15 seconds)"
 RATES = "Rates in KRW (every 20 seconds)"
 CLEAN_UP = "Clean-up (daily)"
+CHECK_BOOKS = "Check of the books (daily)"
 
 DEMO = "Demo bot (simulated)"
 DEMO_CASH = Decimal(10_000_000)
@@ -61,6 +62,7 @@ def create_schedules() -> str | None:
         _schedule(SIMULATED, "trading.tasks.tick_simulated", interval=_interval(1), expires_s=5),
         _schedule(CLEAN_UP, "monitoring.tasks.clean_up", crontab=_daily(hour=4, minute=30)),
         _schedule(RATES, "trading.tasks.refresh_krw_rates", interval=_interval(ASKED_EVERY_S), expires_s=ASKED_EVERY_S),
+        _schedule(CHECK_BOOKS, "trading.tasks.check_books", crontab=_daily(hour=3, minute=50)),
         _schedule(SWEEP, "trading.tasks.sweep_cycles", interval=_interval(15), expires_s=60),
     ]
     added = [name for name in made if name]

@@ -11,5 +11,5 @@ decision_made = Signal()
 order_changed = Signal()
 order_needs_a_look = Signal()  # with `alarm`: one sentence saying what contradicts what we believed
 trade_recorded = Signal()
-position_changed = Signal()
+position_changed = Signal()  # also `event`: opened, changed or closed
 snapshot_taken = Signal()

@@ -1,5 +1,6 @@
 """Doors for Celery: ids in, one service call, safe to run twice."""
 
+import logging
 import time
 from datetime import datetime
 from typing import Any, cast
@@ -7,15 +8,17 @@ from typing import Any, cast
 from celery import Task, shared_task
 
 from dgbot.base.machine import machine_now
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import BooksDisagree, DgbotError
 from dgbot.core.protocols import Quotes
 from dgbot.core.types import Mode
 from trading import doorbell
 from trading.models import Bot, ExchangeAccount
 from trading.models.cycles import CycleTrigger
-from trading.services import bots, cycles, dispatch, krw_rates, schedules, snapshots, venues
+from trading.services import books_check, bots, cycles, dispatch, krw_rates, schedules, snapshots, venues
 from trading.services.dispatch import Due
 from trading.services.venues import venue_for
+
+log = logging.getLogger(__name__)
 
 START_AFTER_S = 2.0  # a candle that has just closed needs a moment to reach those who ask for it
 
@@ -80,6 +83,17 @@ def take_snapshots() -> str:
 def refresh_krw_rates() -> str:
     """Ask what other currencies are worth in KRW; while nobody can tell, nothing is opened in them."""
     return krw_rates.refresh_wanted(quotes=cast(Quotes, venues.live_quotes(krw_rates.SOURCE)))
+
+
+@shared_task
+def check_books() -> str:
+    """Compute every derived figure anew and compare. What differs is logged as critical, which alarms; the task then fails."""
+    found = books_check.differences()
+    for one in found:
+        log.critical("books disagree: %s", one)
+    if found:
+        raise BooksDisagree(f"{len(found)} figures do not follow from the append-only rows; the first: {found[0]}.")
+    return "all figures follow from the append-only rows"
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:

@@ -13,6 +13,10 @@ class VenueUnavailable(DgbotError):
     """This mode cannot trade here. The sentence says why and what would change it."""
 
 
+class BooksDisagree(DgbotError):
+    """A stored figure does not follow from the append-only rows: something wrote past the rules; look before trading on."""
+
+
 class ExchangeError(DgbotError):
     """Base of everything an exchange adapter raises."""
 

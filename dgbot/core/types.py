@@ -257,6 +257,28 @@ class VenueFill:
     executed_at: datetime
 
 
+class CashFlowKind(StrEnum):
+    """Why money came or went without a fill."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    FUNDING = "funding"
+    OTHER = "other"  # the exchange's own word tells
+
+
+@dataclass(frozen=True)
+class CashFlow:
+    """What an account was paid (positive) or paid (negative) outside of fills. word: the exchange's name for it."""
+
+    flow_id: str
+    kind: CashFlowKind
+    asset: str
+    amount: Decimal
+    at: datetime
+    symbol: str = ""
+    word: str = ""
+
+
 @dataclass(frozen=True)
 class FundingPayment:
     """What a derivative position paid (negative) or received at a funding time; part of no fill."""

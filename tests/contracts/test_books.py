@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from dgbot.accounts import audit
 from dgbot.accounts.models import AuditEntry
-from dgbot.core.errors import BadInput, DgbotError
+from dgbot.core.errors import BadInput
 from dgbot.core.money import EXACT
 from dgbot.core.types import Side, VenueFill
 from risk.models import RiskState
@@ -136,15 +135,6 @@ def test_the_strategys_nearer_distances_hold():
 
     position = Position.objects.get()
     assert (position.stop_price, position.target_price) == (PRICE - 1_000_000, PRICE + 2_000_000)
-
-
-@pytest.mark.django_db
-def test_a_fee_in_another_currency_is_not_booked_wrongly():
-    order = planned_entry(factories.bot())
-
-    with pytest.raises(DgbotError, match="pays its fee in BTC"):
-        book(order, [replace(fill(order, amount=D("0.0002")), fee_currency="BTC")])
-    assert not Trade.objects.exists() and not Position.objects.exists()
 
 
 @pytest.mark.django_db

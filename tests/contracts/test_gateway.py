@@ -21,7 +21,7 @@ from tests.factories import CASH, PRICE, SLOT, Died, Thread, World, dies, execut
 from trading.domain.lifecycle import Actor, Status
 from trading.models import AccountBalance, Bot, Credential, Order, OrderEvent, OrderSend, Position, Trade
 from trading.models import VenueOrder as VenueOrderRow
-from trading.services import config, gateway, guardian, leases, orders, positions
+from trading.services import books_check, config, gateway, guardian, leases, orders, positions
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
 
@@ -68,12 +68,9 @@ def books_agree(w: World) -> None:
     """Our trades and positions say what the exchange says."""
     fills = rows("SELECT exchange_trade_id FROM venue_fills WHERE account_key = %s", w.store.account_key)
     assert sorted(Trade.objects.values_list("exchange_trade_id")) == sorted(fills)
-    for position in Position.objects.all():
-        assert {name: getattr(position, name) for name in positions.sums_from_trades(position)} == positions.sums_from_trades(position)
+    assert books_check.differences() == []
     held = sum(Position.objects.values_list("amount", flat=True), D(0))
     assert held == w.store.balances().get("BTC", D(0))
-    for order in Order.objects.prefetch_related("events"):
-        assert [(event.seq, event.to_status) for event in order.events.order_by("seq")][-1] == (order.version, order.status)
 
 
 # --- The straight way ---

@@ -18,12 +18,15 @@ from risk.models import AccountLimits, BotLimits, Reservation, RiskEvent, RiskSt
 from risk.seeds import create_profiles
 from tests import factories
 from tests.factories import SLOT, SYMBOL, execute, rows, triggers_off
+from trading.domain.ledger import Book, Source
+from trading.domain.ledger import moved as moved_legs
 from trading.domain.lifecycle import MAYBE_SENT, MOVES, Actor, Status
 from trading.models import (
     AccountBalance,
     Bot,
     Decision,
     KrwRate,
+    LedgerEntry,
     Order,
     PortfolioSnapshot,
     Position,
@@ -32,7 +35,7 @@ from trading.models import (
     VenueFill,
     VenueOrder,
 )
-from trading.services import config
+from trading.services import config, ledger
 
 pytestmark = pytest.mark.django_db
 
@@ -87,10 +90,12 @@ MAY_BE_NEGATIVE = {
     ("risk_states", "peak_profit"),
     ("risk_states", "released_profit"),
     ("transfers", "amount"),
+    ("ledger_entries", "amount"),
     ("portfolio_snapshots", "total_value_krw"),
     ("portfolio_snapshots", "total_value_usd"),
 }
 NEVER_ZERO = {
+    ("ledger_entries", "amount"),
     ("transfers", "amount"),
     ("risk_profiles", "leverage_limit"),
     ("account_limits", "position_fraction"),
@@ -205,6 +210,17 @@ def trade_of(order: Order, held: Position, *, trade_id: str = "t1") -> int:
     )
 
 
+def entry_of(bot: Bot) -> int:
+    """A deposit of 1 KRW in the ledger; the primary key of its first leg."""
+    ledger.enter(
+        account_id=bot.account_id,
+        user_id=bot.user_id,
+        mode=bot.mode,
+        groups=[ledger.Group(source=Source.DEPOSIT, source_id="d", legs=moved_legs("KRW", Decimal(1), against=Book.OUTSIDE), at=SLOT)],
+    )
+    return LedgerEntry.objects.get(account=bot.account_id, source_id="d", leg=1).pk
+
+
 def decision_of(bot: Bot, cycle_pk: int) -> int:
     """Insert a decision; its primary key."""
     return Decision.objects.create(
@@ -264,6 +280,7 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         "account_limits": AccountLimits.objects.create(account=bot.account, stop_fraction=1).pk,
         "bot_limits": BotLimits.objects.create(bot=bot, stop_fraction=1).pk,
         "transfers": Transfer.objects.create(account=bot.account, user=bot.user, amount=1, reference="t", at=SLOT).pk,
+        "ledger_entries": entry_of(bot),
         "simulated_markets": factories.simulated_market().pk,
         "venue_accounts": VenueAccount.objects.using("default").create(account_key=key, asset="KRW", free=1).pk,
         "venue_orders": VenueOrder.objects.using("default")

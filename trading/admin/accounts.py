@@ -24,6 +24,7 @@ from dgbot.base.display import age, money
 from dgbot.core.types import Mode
 from trading import doorbell
 from trading.admin.keys import PARTS, TONES, AccountForm, describe
+from trading.admin.ledger import profit_of
 from trading.models import (
     AccountBalance,
     CommandKind,
@@ -58,6 +59,7 @@ class ExchangeAccountAdmin(HouseAdmin):
             (None, {"fields": about}),
             *([(_("Key"), {"fields": (*known, *parts)})] if parts else []),
             *([(_("Pretended money"), {"fields": cash})] if cash else []),
+            *([(_("Profit"), {"fields": ("profit_shown",)})] if obj else []),
         )
 
     @sensitive_variables("form")
@@ -103,9 +105,14 @@ class ExchangeAccountAdmin(HouseAdmin):
         """Rights, expiry, the last check."""
         return describe(account)
 
+    @admin.display(description=_("profit"))
+    def profit_shown(self, account: ExchangeAccount) -> SafeString:
+        """By period and by bot."""
+        return profit_of(account)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """PostgreSQL refuses a change of these."""
-        return ("key_known", *(("user", "exchange", "mode", "is_demo", "simulated_market") if obj else ()))
+        return ("key_known", "profit_shown", *(("user", "exchange", "mode", "is_demo", "simulated_market") if obj else ()))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An account is hidden, never deleted: its trades name it."""

@@ -9,6 +9,7 @@ from trading.models.credentials import Credential, KeyStatus
 from trading.models.cycles import Cycle, CycleStatus, StageResult
 from trading.models.decisions import Decision
 from trading.models.leases import Lease
+from trading.models.ledger import LedgerEntry
 from trading.models.orders import CancelCommand, Order, OrderEvent, OrderInquiry, OrderSend, SendResult
 from trading.models.positions import Position
 from trading.models.rates import KrwRate
@@ -37,6 +38,7 @@ __all__ = [
     "KeyStatus",
     "KrwRate",
     "Lease",
+    "LedgerEntry",
     "Order",
     "OrderEvent",
     "OrderInquiry",

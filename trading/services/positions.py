@@ -1,6 +1,7 @@
 """Positions as folds over trades: fills are booked once, exits are frozen with the entry."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,14 +10,18 @@ from django.conf import settings
 from django.db import transaction
 
 from dgbot.core.crash import crash_point
-from dgbot.core.errors import DgbotError
 from dgbot.core.money import parse_decimal
 from dgbot.core.types import TradingRules, VenueFill
 from risk import services as risk
 from risk.domain.exits import protect_long
 from risk.domain.trailing import opened
+from trading.domain.ledger import Sums, assets_of, sums_of
 from trading.models import Order, Position, Trade
+from trading.services import ledger
 from trading.signals import position_changed, trade_recorded
+
+SUMS = tuple(item.name for item in fields(Sums))
+OPENED, CHANGED, CLOSED = "opened", "changed", "closed"
 
 
 def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> Decimal:
@@ -32,19 +37,16 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
     fresh = list({fill.exchange_trade_id: fill for fill in fills if fill.exchange_trade_id not in known}.values())
     if not fresh:
         return Decimal(0)
-    for fill in fresh:
-        if fill.fee_currency != rules.quote:
-            raise DgbotError(
-                f"Trade {fill.exchange_trade_id} pays its fee in {fill.fee_currency}; only {rules.quote} can be booked so far."
-            )
     position = _position(order, opened_at=fresh[0].executed_at)
+    event = CHANGED if position.bought_amount else OPENED
     trades = Trade.objects.bulk_create(_trade(order, position=position, fill=fill) for fill in fresh)
     crash_point("fills inserted")
+    ledger.enter_trades(trades, rules=rules)
     _fold(position, order=order, fills=fresh, rules=rules)
     if order.purpose == "entry" and order.filled_amount == 0:
         owner = risk.Owner(account_id=order.account_id, user_id=order.user_id, mode=order.mode)
         risk.record_entry(owner=owner, bot_id=order.bot_id, at=fresh[0].executed_at, zone=settings.RISK_TIMEZONE)
-    _announce(position, trades)
+    _announce(position, trades, event=event if position.is_open else CLOSED)
     return sum((fill.amount for fill in fresh), Decimal(0))
 
 
@@ -58,15 +60,8 @@ def next_exit_version(*, position_id: int) -> None:
 
 def sums_from_trades(position: Position) -> dict[str, Decimal]:
     """The position's sums computed anew from its trades alone: what the row must say."""
-    sums = dict.fromkeys(("amount", "bought_amount", "bought_total", "sold_total", "fees"), Decimal(0))
-    for trade in Trade.objects.filter(position=position).order_by("pk"):
-        is_entry = trade.side == "buy"
-        sums["amount"] += trade.amount if is_entry else -trade.amount
-        sums["bought_amount"] += trade.amount if is_entry else 0
-        sums["bought_total"] += trade.total if is_entry else 0
-        sums["sold_total"] += 0 if is_entry else trade.total
-        sums["fees"] += trade.fee
-    return sums
+    base, quote = assets_of(position.symbol)
+    return asdict(sums_of(Trade.objects.filter(position=position), base=base, quote=quote))
 
 
 def _position(order: Order, *, opened_at: datetime) -> Position:
@@ -86,17 +81,13 @@ def _position(order: Order, *, opened_at: datetime) -> Position:
 
 
 def _fold(position: Position, *, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> None:
+    sums = Sums(**{name: getattr(position, name) for name in SUMS})
     for fill in fills:
-        total = fill.price * fill.amount
-        position.fees += fill.fee
-        if order.side == "buy":
-            position.amount += fill.amount
-            position.bought_amount += fill.amount
-            position.bought_total += total
-        else:
-            position.amount -= fill.amount
-            position.sold_total += total
-            position.levels_taken = max(position.levels_taken, int(order.plan.get("level", 0)))
+        sums = sums.plus(fill, base=rules.base, quote=rules.quote)
+    for name in SUMS:
+        setattr(position, name, getattr(sums, name))
+    if order.side == "sell":
+        position.levels_taken = max(position.levels_taken, int(order.plan.get("level", 0)))
     if position.stop_price is None and order.purpose == "entry":
         _freeze_exits(position, rules=rules)
     if position.amount == 0:
@@ -150,10 +141,10 @@ def _trade(order: Order, *, position: Position, fill: VenueFill) -> Trade:
     )
 
 
-def _announce(position: Position, trades: Sequence[Trade]) -> None:
+def _announce(position: Position, trades: Sequence[Trade], *, event: str) -> None:
     def tell() -> None:
         for trade in trades:
             trade_recorded.send_robust(sender=Trade, pk=trade.pk)
-        position_changed.send_robust(sender=Position, pk=position.pk)
+        position_changed.send_robust(sender=Position, pk=position.pk, event=event)
 
     transaction.on_commit(tell)
