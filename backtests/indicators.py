@@ -207,6 +207,13 @@ def donchian(high: Column, low: Column, bars: int) -> tuple[Column, Column]:
     return _top(high, bars, sign=1.0, lag=0), _top(low, bars, sign=-1.0, lag=0)
 
 
+def candle_pattern(name: str, opened: Column, high: Column, low: Column, close: Column) -> NDArray[np.int32]:
+    """TA-Lib's candle pattern `name`: 100 where a bullish one ends, −100 for a bearish one, 0 else and over its look-back."""
+    columns = _checked_together(opened, high, low, close)
+    answers: NDArray[np.int32] = getattr(_talib(), name)(*columns)
+    return answers
+
+
 def window_sum(values: Column, bars: int) -> Column:
     """Sum of the `bars` bars up to t, added oldest first: no running sum, so nothing of an older bar is left in it.
 

@@ -46,6 +46,19 @@ def _fraction(label: "StrOrPromise", default: str | None, help_text: "StrOrPromi
     )
 
 
+def _limit(label: "StrOrPromise", default: str | None, help_text: "StrOrPromise") -> "models.DecimalField[Any, Any]":
+    """A limit of the validator; empty switches its rule off."""
+    return models.DecimalField(
+        label,
+        max_digits=7,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        default=None if default is None else Decimal(default),
+        help_text=help_text,
+    )
+
+
 def _in_range(table: str, ranges: dict[str, tuple[Decimal | int, Decimal | int]]) -> list[models.BaseConstraint]:
     """One CHECK for each field: above the first number, at most the second. Empty passes where the column allows it."""
     return [
@@ -70,6 +83,41 @@ OLD_RANGES: dict[str, tuple[Decimal | int, Decimal | int]] = {
     "position_fraction": (0, 1),
     "slippage_limit": (0, 1),
     "rsi_buy_limit": (0, 100),
+}
+
+
+class FilterMode(models.TextChoices):
+    """What the quick filter's verdict does to an entry."""
+
+    BLOCKS = "blocks", _("blocks entries")
+    SHOWS = "shows", _("is shown only")
+    OFF = "off", _("is not asked")
+
+
+# Limits of the validator's rules; an empty one switches its rule off. The ranges: above the first, at most the second.
+VALIDATOR_RANGES: dict[str, tuple[Decimal | int, Decimal | int]] = {
+    "atr_fraction_limit": (0, 1),
+    "atr_expansion_limit": (0, 100),
+    "fakeout_adx": (0, 100),
+    "fakeout_volume": (0, 100),
+    "adx_floor": (0, 100),
+    "volume_floor": (0, 100),
+    "band_width_floor": (0, 1),
+    "divergence_limit": (0, 100),
+    "flash_crash_fraction": (0, 1),
+    "flash_crash_deviations": (0, 100),
+    "btc_fall_fraction": (0, 1),
+    "btc_beta_limit": (0, 100),
+    "correlation_change_limit": (0, 100),
+    "confidence_floor": (0, 100),
+}
+FILTER_RANGES: dict[str, tuple[Decimal | int, Decimal | int]] = {
+    "filter_return": (-1, 100),
+    "filter_win_rate": (-1, 1),
+    "filter_profit_factor": (-1, 100),
+    "filter_sharpe": (-100, 100),
+    "filter_drawdown": (0, 1),
+    "filter_trades": (-1, 10_000),
 }
 
 
@@ -159,6 +207,33 @@ class RiskProfile(models.Model):
         default=Decimal(70),
         help_text=_("A buy above it is blocked by the validator."),
     )
+    atr_fraction_limit = _limit(_("ATR limit"), "0.06", _("ATR14 by the price; 0.06 is 6 %."))
+    atr_expansion_limit = _limit(_("ATR burst limit"), None, _("ATR14 over its mean of the 50 bars before."))
+    fakeout_adx = _limit(_("fake-out: ADX under"), "20", _("Blocks together with the volume beside it."))
+    fakeout_volume = _limit(_("fake-out: volume under"), "1.3", _("Times the mean of the 20 bars before."))
+    adx_floor = _limit(_("lowest ADX"), None, _("ADX14, 0 to 100."))
+    volume_floor = _limit(_("lowest volume"), None, _("Times the mean of the 20 bars before."))
+    band_width_floor = _limit(_("lowest Bollinger width"), None, _("Of the middle band, 20 bars and 2 σ; 0.04 is 4 %."))
+    divergence_limit = _limit(_("bearish divergence limit"), None, _("RSI points lost between two rising highs."))
+    flash_crash_fraction = _limit(_("flash crash: fall of more than"), None, _("Within minutes; 0.03 is 3 %. Needs 5-minute candles."))
+    flash_crash_deviations = _limit(_("flash crash: deviations"), "5", _("The fall in standard deviations of the day before."))
+    btc_fall_fraction = _limit(_("BTC risk: fall of BTC"), "0.01", _("Over one day; 0.01 is 1 %."))
+    btc_beta_limit = _limit(_("BTC risk: beta over"), None, _("To BTC, over 30 days. Not asked of BTC itself."))
+    correlation_change_limit = _limit(_("correlation break"), None, _("Change of the correlation with BTC, in standard errors."))
+    confidence_floor = _limit(_("lowest confidence"), "50", _("Of an analyst's answer, 0 to 100; the rules state none."))
+    filter_mode = models.CharField(
+        _("quick filter"),
+        max_length=10,
+        choices=FilterMode,
+        default=FilterMode.BLOCKS,
+        help_text=_("A backtest of the bot's own strategy over two years, before each entry. On simulated markets it is shown only."),
+    )
+    filter_return = _fraction(_("lowest return"), "0.03", _("Over the two years, as if each entry were the largest position."))
+    filter_win_rate = _fraction(_("lowest win rate"), "0.35")
+    filter_profit_factor = _fraction(_("lowest profit factor"), "1.3", _("Gross win by gross loss."))
+    filter_sharpe = _fraction(_("lowest Sharpe ratio"), "0.8", _("Annualised."))
+    filter_drawdown = _fraction(_("largest drawdown"), "0.20")
+    filter_trades = models.PositiveSmallIntegerField(_("fewest closed trades"), default=30, help_text=_("Fewer tell nothing."))
     updated_at = models.DateTimeField(_("changed at"), auto_now=True, help_text=_("Machine time."))
 
     class Meta:
@@ -176,11 +251,14 @@ class RiskProfile(models.Model):
             ),
             models.CheckConstraint(condition=Q(rsi_buy_limit__gt=0, rsi_buy_limit__lte=100), name="risk_profile_rsi_buy_limit_in_range"),
             models.CheckConstraint(condition=Q(spacing__gte=timedelta(0)), name="risk_profile_spacing_not_negative"),
+            models.CheckConstraint(condition=Q(filter_mode__in=FilterMode.values), name="risk_profile_filter_mode_known"),
             models.CheckConstraint(condition=Q(sizing_mode__in=[mode.value for mode in SizingMode]), name="risk_profile_sizing_mode_known"),
             *_in_range(
                 "risk_profile",
                 {
                     **RANGES,
+                    **VALIDATOR_RANGES,
+                    **FILTER_RANGES,
                     **dict.fromkeys(("equity_fraction", "risk_fraction", "volatility_fraction"), (0, 1)),
                     **dict.fromkeys(("buy_ratio", "sell_ratio", "first_share", "liquidation_gap_fraction"), (0, 1)),
                     **dict.fromkeys(("stop_atr_multiple", "target_atr_multiple", "trailing_atr_multiple"), (0, 100)),

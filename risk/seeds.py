@@ -10,6 +10,8 @@ PROFILES = {
     "medium": ("0.30", "0.05", "0.10", "0.10", "0.15"),
     "aggressive": ("0.50", "0.07", "0.15", "0.15", "0.25"),
 }
+# What else a profile asks beside the defaults: rules of the validator that need nothing but the bot's own candles.
+ALSO = {"conservative": {"divergence_limit": Decimal(5)}}
 
 
 def create_profiles() -> str | None:
@@ -17,7 +19,7 @@ def create_profiles() -> str | None:
     names = ("position_fraction", "stop_fraction", "target_fraction", "daily_loss_fraction", "weekly_loss_fraction")
     added = []
     for profile, numbers in PROFILES.items():
-        values = {name: Decimal(number) for name, number in zip(names, numbers, strict=True)}
+        values = {name: Decimal(number) for name, number in zip(names, numbers, strict=True)} | ALSO.get(profile, {})
         _row, is_new = RiskProfile.objects.get_or_create(name=profile, user=None, defaults=values)
         if is_new:
             added.append(profile)

@@ -73,7 +73,8 @@ def account(*, owner: User | None = None, mode: Mode = Mode.REPLAY) -> ExchangeA
 def bot(*, home: ExchangeAccount | None = None, mode: Mode = Mode.REPLAY, **columns: Any) -> Bot:
     """A running bot, on KRW-BTC and with all of CASH as its allocation unless said otherwise."""
     home = home or account(mode=mode)
-    given: dict[str, Any] = {"strategy": "volatility_breakout", "symbol": SYMBOL, "allocation": CASH, "trade_amount": AMOUNT, **columns}
+    given: dict[str, Any] = {"strategy": "volatility_breakout", "symbol": SYMBOL, "allocation": CASH, "trade_amount": AMOUNT}
+    given |= {"filter_mode": "off", **columns}
     return Bot.objects.create(
         user=home.user,
         account=home,

@@ -16,20 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtests.engine.metrics import YEAR_NS, Metrics, deflated_sharpe, expected_best_sharpe
+from backtests.research.quick_filter import FilterThresholds, checks, said
 from backtests.research.trials import Tally
 from risk.domain.reasons import Reason
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """What is asked. Fractions: 0.01 is 1 %. sharpe: annualised. confidence: probability the deflated Sharpe ratio must reach."""
+class Thresholds(FilterThresholds):
+    """What is asked beside the quick filter. confidence: probability the deflated Sharpe ratio must reach."""
 
-    total_return: float = 0.03
-    win_rate: float = 0.35
-    profit_factor: float = 1.3
-    sharpe: float = 0.8
-    max_drawdown: float = 0.20
-    trades: int = 30  # fewer closed trades tell no edge, as in risk.domain.sizing
     confidence: float = 0.95
 
 
@@ -82,22 +77,10 @@ def deflated_by(returns: NDArray[np.float64], tally: Tally) -> float | None:
     return deflated_sharpe(returns, trials=max(tally.count, 1), trial_sharpe_variance=min(tally.sharpe_variance, most))
 
 
-def quick_filter(metrics: Metrics, asked: Thresholds) -> tuple[Reason, ...]:
+def quick_filter(metrics: Metrics, asked: FilterThresholds) -> tuple[Reason, ...]:
     """The five thresholds and the minimum of trades; one reason for each that is not met or not known."""
-    has_no_loss = metrics.trades > 0 and metrics.profit_factor is None
-    factor = math.inf if has_no_loss else metrics.profit_factor
-    return tuple(
-        reason
-        for reason in (
-            _at_least("return", "The return", metrics.total_return, asked.total_return, as_percent=True),
-            _at_least("win_rate", "The win rate", metrics.win_rate, asked.win_rate, as_percent=True),
-            _at_least("profit_factor", "The profit factor", factor, asked.profit_factor),
-            _at_least("sharpe", "The Sharpe ratio", metrics.sharpe, asked.sharpe),
-            _drawdown(metrics.max_drawdown, asked.max_drawdown),
-            _trades(metrics.trades, asked.trades),
-        )
-        if reason is not None
-    )
+    found = checks(metrics, asked, remedy=ANOTHER)
+    return tuple(check.reason(code=f"hold_out_{check.name}", where="on the hold-out") for check in found if not check.is_met)
 
 
 def best_of_looks(looks: int, *, bars: int, interval_ns: int) -> float:
@@ -109,45 +92,11 @@ def best_of_looks(looks: int, *, bars: int, interval_ns: int) -> float:
     return expected_best_sharpe(trials=looks, variance=1 / max(bars - 1, 1)) * math.sqrt(YEAR_NS / interval_ns)
 
 
-def _at_least(code: str, what: str, value: float | None, limit: float, *, as_percent: bool = False) -> Reason | None:
-    if value is not None and value >= limit:
-        return None
-    told, least = _said(value, as_percent=as_percent), _said(limit, as_percent=as_percent)
-    fact = f"{what} on the hold-out is unknown" if value is None else f"{what} on the hold-out is {told}, under the limit of {least}"
-    return Reason(code=f"hold_out_{code}", message=f"{fact}; {ANOTHER}.", value=told, limit=least, remedy=ANOTHER)
-
-
-def _drawdown(value: float, limit: float) -> Reason | None:
-    if value <= limit:
-        return None
-    told, most, remedy = _said(value, as_percent=True), _said(limit, as_percent=True), "size smaller or stop earlier"
-    return Reason(
-        code="hold_out_max_drawdown",
-        message=f"The largest drawdown on the hold-out is {told}, over the limit of {most}; {remedy}.",
-        value=told,
-        limit=most,
-        remedy=remedy,
-    )
-
-
-def _trades(count: int, least: int) -> Reason | None:
-    if count >= least:
-        return None
-    remedy = "hold out more candles"
-    return Reason(
-        code="hold_out_trades",
-        message=f"The hold-out holds {count} closed trades, fewer than the {least} that tell anything; {remedy}.",
-        value=str(count),
-        limit=str(least),
-        remedy=remedy,
-    )
-
-
 def _looks(metrics: Metrics, bars: int, interval_ns: int, looks: int) -> tuple[Reason, ...]:
     limit = best_of_looks(looks, bars=bars, interval_ns=interval_ns)
     if looks <= 1 or (metrics.sharpe is not None and metrics.sharpe > limit):
         return ()
-    told, remedy = _said(metrics.sharpe), "wait for candles that nobody has looked at"
+    told, remedy = said(metrics.sharpe), "wait for candles that nobody has looked at"
     message = f"The Sharpe ratio on the hold-out is {told}; luck alone gives the best of {looks} looks {limit:.2f}; {remedy}."
     return (Reason(code="hold_out_looks", message=message, value=told, limit=f"{limit:.2f}", remedy=remedy),)
 
@@ -155,7 +104,7 @@ def _looks(metrics: Metrics, bars: int, interval_ns: int, looks: int) -> tuple[R
 def _deflation(deflated: float | None, tally: Tally, asked: Thresholds) -> tuple[Reason, ...]:
     if deflated is not None and deflated >= asked.confidence:
         return ()
-    told, least, count = _said(deflated, as_percent=True), _said(asked.confidence, as_percent=True), max(tally.count, 1)
+    told, least, count = said(deflated, as_percent=True), said(asked.confidence, as_percent=True), max(tally.count, 1)
     chance = "unknown" if deflated is None else f"{told}, under the limit of {least}"
     return (
         Reason(
@@ -166,9 +115,3 @@ def _deflation(deflated: float | None, tally: Tally, asked: Thresholds) -> tuple
             remedy=MORE_DATA,
         ),
     )
-
-
-def _said(value: float | None, *, as_percent: bool = False) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value * 100:.2f} %" if as_percent else f"{value:.2f}"

@@ -132,7 +132,32 @@ class RiskProfileAdmin(LimitsAdmin):
                 )
             },
         ),
-        (_("Each entry"), {"fields": ("spacing", "entries_per_day", "slippage_limit", "rsi_buy_limit")}),
+        (_("Each entry"), {"fields": ("spacing", "entries_per_day", "slippage_limit")}),
+        (
+            _("Validator: what blocks a buy"),
+            {
+                "description": _("Every rule is asked of every entry, whoever proposed it. An empty limit switches its rule off."),
+                "fields": (
+                    ("rsi_buy_limit", "confidence_floor"),
+                    ("atr_fraction_limit", "atr_expansion_limit"),
+                    ("fakeout_adx", "fakeout_volume"),
+                    ("adx_floor", "volume_floor", "band_width_floor"),
+                    "divergence_limit",
+                    ("flash_crash_fraction", "flash_crash_deviations"),
+                    ("btc_fall_fraction", "btc_beta_limit", "correlation_change_limit"),
+                ),
+            },
+        ),
+        (
+            _("Quick filter: two years of the bot's own strategy"),
+            {
+                "fields": (
+                    "filter_mode",
+                    ("filter_return", "filter_win_rate", "filter_profit_factor"),
+                    ("filter_sharpe", "filter_drawdown", "filter_trades"),
+                )
+            },
+        ),
         (_("History"), {"fields": ("history",)}),
     )
 

@@ -118,14 +118,6 @@ def test_a_cycle_walks_its_four_stages_and_plans_one_entry():
     assert Decision.objects.get().decision == "buy"
 
 
-def test_what_is_not_configured_is_not_called_passed():
-    w = eager_world()
-    run(w)
-
-    data = StageResult.objects.get(stage="analysis").data
-    assert data["quick_filter"] == data["market_conditions"] == "not configured"
-
-
 def test_a_strategy_that_proposes_nothing_ends_with_nothing_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(STRATEGIES, "eager", eager_strategy(entry=NO))
     w = eager_world()

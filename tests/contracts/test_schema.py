@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from dgbot.accounts import audit
 from dgbot.core.types import Mode
-from risk.models import AccountLimits, BotLimits, Reservation, RiskEvent, RiskState, Transfer
+from risk.models import FILTER_RANGES, VALIDATOR_RANGES, AccountLimits, BotLimits, Reservation, RiskEvent, RiskState, Transfer
 from risk.seeds import create_profiles
 from tests import factories
 from tests.factories import SLOT, SYMBOL, execute, rows, triggers_off
@@ -65,6 +65,8 @@ NOT_MONEY = {  # every other NUMERIC column, with its digits: a new one must be 
             *("stop_atr_multiple", "target_atr_multiple", "trailing_atr_multiple"),
             *("first_gain_fraction", "first_share", "second_gain_fraction", "liquidation_gap_fraction"),
             *("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction", "leverage_limit"),
+            *VALIDATOR_RANGES,
+            *(name for name in FILTER_RANGES if name != "filter_trades"),
         )
     },
     **{

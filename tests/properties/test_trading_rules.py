@@ -286,11 +286,11 @@ def test_a_missing_or_broken_row_is_told_and_never_made_up(key: str):
 
 @given(rsi=st.none() | st.floats(0, 100), limit=st.decimals(min_value="0.01", max_value=100, places=2))
 def test_a_buy_is_judged_by_its_rsi_and_an_unknown_one_blocks(rsi: float | None, limit: Decimal):
-    verdict = judge_buy(rsi=rsi, thresholds=Thresholds(rsi_buy_limit=limit))
+    verdict = judge_buy({"rsi14": rsi}, thresholds=Thresholds(rsi_buy_limit=limit))
 
-    assert verdict.is_valid == (rsi is not None and rsi <= limit)
+    assert verdict.is_valid == (rsi is not None and rsi <= float(limit))
     assert verdict.is_valid == (not verdict.reasons)
 
 
 def test_rsi_nan_blocks_as_unknown_does():
-    assert not judge_buy(rsi=float("nan"), thresholds=Thresholds(rsi_buy_limit=D(70))).is_valid
+    assert not judge_buy({"rsi14": float("nan")}, thresholds=Thresholds(rsi_buy_limit=D(70))).is_valid

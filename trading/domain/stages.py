@@ -55,6 +55,9 @@ class Collected:
     balances: dict[str, Decimal]
     unknown: tuple[Reason, ...]
     known_at: datetime
+    btc: Any = None  # Candles of BTC on the same interval; None where no rule asks for it or it cannot be told
+    minutes: Any = None  # Candles of five minutes, likewise
+    missing: tuple[Reason, ...] = ()  # why one of these two cannot be told; only the rules that ask for it are unknown then
 
 
 class DecisionKind(StrEnum):

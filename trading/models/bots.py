@@ -10,6 +10,7 @@ from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.interval import Interval
 
+RULES = "rules"  # the analyst that asks no model
 SLOWEST_TICK_S = 59  # a minute and more is a schedule's business
 
 
@@ -86,8 +87,15 @@ class Bot(models.Model):
         help_text=_("Quote currency this bot may use and its limits refer to. Empty: the account's cash."),
     )
     trade_amount = MoneyField(_("amount per trade"), default=50_000, help_text=_("Quote currency, before caps."))
-    analyst = models.CharField(_("analyst"), max_length=40, default="rules")
+    analyst = models.CharField(_("analyst"), max_length=40, default=RULES)
     analyst_mode = models.CharField(_("who decides"), max_length=10, choices=AnalystMode, default=AnalystMode.VETO)
+    filter_mode = models.CharField(
+        _("quick filter"),
+        max_length=10,
+        blank=True,
+        editable=False,
+        help_text=_("Instead of the risk profile's, for replays. Empty: the profile's."),
+    )
     anchor_at = models.DateTimeField(
         _("candles start at"),
         null=True,

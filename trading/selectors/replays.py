@@ -1,11 +1,12 @@
 """What a replay did, from its rows alone."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from dgbot.core.interval import Interval
 from dgbot.core.money import plain
@@ -25,6 +26,7 @@ class Summary:
     cycles: dict[str, int]
     stages: dict[str, dict[str, int]]
     decisions: dict[str, int]
+    stopped: dict[str, int]  # proposed entries, by each gate that stopped them; two gates may stop the same one
     orders: dict[str, int]
     trades: int
     fees: str
@@ -57,6 +59,7 @@ def summarise(bot: Bot) -> Summary:
         cycles=_counts(cycles.order_by().values_list("status").annotate(count=Count("pk"))),
         stages=_stages(bot),
         decisions=_counts(Decision.objects.filter(bot=bot).order_by().values_list("decision").annotate(count=Count("pk"))),
+        stopped=stopped_entries(Decision.objects.filter(bot=bot)),
         orders=_counts(Order.objects.filter(bot=bot).order_by().values_list("status").annotate(count=Count("pk"))),
         trades=len(trades),
         fees=plain(sum((trade.fee for trade in trades), Decimal(0))),
@@ -68,6 +71,12 @@ def summarise(bot: Bot) -> Summary:
         balances={row.asset: plain(row.free + row.locked) for row in AccountBalance.objects.filter(account=bot.account).order_by("asset")},
         fills=[fill_key(trade, interval=Interval(bot.interval)) for trade in trades],
     )
+
+
+def stopped_entries(decisions: QuerySet[Decision]) -> dict[str, int]:
+    """Gate → how many proposed entries it stopped: the quick filter, each rule of the validator, the analyst's veto."""
+    verdicts = decisions.filter(decision="buy", verdict__is_valid=False).values_list("verdict", flat=True)
+    return dict(sorted(Counter(gate for verdict in verdicts for gate in verdict.get("stopped_by", ())).items()))
 
 
 def fill_key(trade: Trade, *, interval: Interval, lot_step: Decimal = Decimal("0.00000001")) -> dict[str, str]:

@@ -251,6 +251,7 @@ class _Pipeline:
         self.unwritten: list[dict[str, Any]] = []  # rows of skipped stages, committed with the next stage that runs
         self.exit: RiskExit | None = None  # RiskCheck's own: Execution follows at once
         self.collected: Collected | None = None
+        self.prepared: analysis.Prepared | None = None
         self.decision: Decision | None = None
         self.order: Order | None = None
 
@@ -274,6 +275,7 @@ class _Pipeline:
             StageName.EXECUTION: self._execution,
         }
         started = time.monotonic()
+        self._look(stage)
         with transaction.atomic():
             outcome = work[stage]()
             self.unwritten.append(self._row(stage, outcome, seconds=time.monotonic() - started))
@@ -289,6 +291,14 @@ class _Pipeline:
         elif self.order is not None:
             crash_point("order committed")
         return outcome
+
+    def _look(self, stage: StageName) -> None:
+        """What a stage asks of the outside world, before its transaction begins: no network call holds one open."""
+        if stage is StageName.DATA_COLLECTION:
+            self.collected = data_collection.collect(self.context)
+        elif stage is StageName.ANALYSIS:
+            assert self.collected is not None  # the stage before it read or restored it
+            self.prepared = analysis.prepare(self.context, self.collected)
 
     def _restored(self, stage: StageName) -> Outcome:
         """What a predecessor found, from its row; inputs are read again, decisions never asked again."""
@@ -312,12 +322,12 @@ class _Pipeline:
             self.exit = RiskExit(reason=str(data["exit_reason"]), price=parse_decimal(data["price"], name="price"))
 
     def _data_collection(self) -> Outcome:
-        self.collected = data_collection.collect(self.context)
+        assert self.collected is not None
         return data_collection.outcome(self.collected, slot=self.context.cycle.slot)
 
     def _analysis(self) -> Outcome:
-        assert self.collected is not None  # the stage before it read or restored it
-        decision, outcome = analysis.decide(self.context, self.collected)
+        assert self.collected is not None and self.prepared is not None
+        decision, outcome = analysis.decide(self.context, self.collected, self.prepared)
         self.decision = decision
         transaction.on_commit(lambda: decision_made.send_robust(sender=Decision, pk=decision.pk))
         return outcome

@@ -21,7 +21,7 @@ from backtests.strategies.registry import strategy_named
 from dgbot.core.clock import SteppedClock, from_nanoseconds, to_nanoseconds
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
-from risk.models import RiskProfile
+from risk.models import FilterMode, RiskProfile
 from trading.domain.config import RISK_LEVELS
 from trading.domain.path import Point, long_path
 from trading.exchanges.pretend import PretendExchange
@@ -40,7 +40,10 @@ ENDED = "the replay ended"
 
 @dataclass(frozen=True)
 class Order:
-    """What to replay. cash: quote currency. start, end: candles opened in [start, end); None leaves that side open."""
+    """What to replay. cash: quote currency. start, end: candles opened in [start, end); None leaves that side open.
+
+    is_filtered: whether the quick filter stops entries, as it does live; a recording's first two years have too few trades to pass.
+    """
 
     recording: Candles
     strategy: str
@@ -49,6 +52,7 @@ class Order:
     start: datetime | None = None
     end: datetime | None = None
     profile: str = ""
+    is_filtered: bool = False
 
 
 @dataclass
@@ -164,6 +168,7 @@ def _bot(order: Order) -> Bot:
         interval=order.recording.interval.value,
         risk_profile=_profile(order.profile),
         allocation=order.cash,
+        filter_mode="" if order.is_filtered else FilterMode.OFF.value,
         anchor_at=None,
         trade_amount=settings.TRADING_AMOUNT,
         is_running=True,

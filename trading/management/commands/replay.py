@@ -53,6 +53,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--parameters", default="{}", help='Strategy parameters that differ from the defaults, as JSON: {"trend_bars": 60}.'
         )
+        parser.add_argument("--no-filter", action="store_true", help="Do not ask the quick filter before entries.")
         parser.add_argument("--timezone", help="Zone of time stamps that say none: UTC or Asia/Seoul.")
         parser.add_argument("--json", action="store_true", help="Print the summary as JSON.")
 
@@ -88,6 +89,7 @@ def _order(options: dict[str, Any]) -> replaying.Order:
         start=_instant(options["start"], name="--from"),
         end=_instant(options["end"], name="--to"),
         profile=options["profile"],
+        is_filtered=not options["no_filter"],
     )
 
 
@@ -151,6 +153,7 @@ def _show(summary: Summary) -> None:
         "Slots": f"{sum(summary.cycles.values())}  {summary.first_slot} … {summary.last_slot}",
         **{f"Stage {stage}": _told(counts) for stage, counts in summary.stages.items()},
         "Decisions": _told(summary.decisions),
+        "Entries stopped": _told(summary.stopped),
         "Orders": _told(summary.orders),
         "Trades": str(summary.trades),
         "Fees": summary.fees,

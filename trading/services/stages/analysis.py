@@ -1,10 +1,15 @@
-"""Stage 3, Analysis: signal → quick filter → market conditions → analyst → validator. One decision per cycle, stored once."""
+"""Stage 3, Analysis: signal → quick filter → market conditions → analyst → validator. One decision per cycle, stored once.
+
+`prepare` looks and asks, outside any transaction; `decide` judges and stores inside the one that also writes the stage's row.
+"""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from backtests.candles.series import Candles
+from backtests.strategies.base import Parameters, Strategy
 from backtests.strategies.registry import strategy_named
 from dgbot.core.clock import to_nanoseconds
 from dgbot.core.crash import crash_point
@@ -13,38 +18,63 @@ from dgbot.core.money import plain
 from risk.domain.reasons import Reason
 from trading.analyst import rules
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome, Proposal
-from trading.domain.validator import Thresholds, Verdict, judge_buy
+from trading.domain.validator import OF_ANALYST, OF_BTC, Verdict, judge_buy
 from trading.models import Decision
+from trading.services.stages import conditions, quick_filter
 from trading.services.stages.context import Context
+from trading.services.stages.quick_filter import Filtered
 
-NOT_CONFIGURED = "not configured"  # these steps exist and judge nothing yet; they must never read "passed"
-
-
-def decide(context: Context, collected: Collected) -> tuple[Decision, Outcome]:
-    """Propose, judge and store. Call inside the transaction that also writes the stage's row."""
-    proposal = _propose(context, collected)
-    verdict = _judge(context, proposal)
-    crash_point("analyst answered")
-    decision = _store(context, collected, proposal=proposal, verdict=verdict)
-    reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *verdict.reasons)
-    acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and verdict.is_valid
-    data = {
-        "quick_filter": NOT_CONFIGURED,
-        "market_conditions": NOT_CONFIGURED,
-        "analyst": context.bot.analyst,
-        "gates": proposal.gates,
-        "decision": proposal.decision,
-        "validator": _verdict_row(verdict),
-    }
-    return decision, Outcome(Action.CONTINUE if acts else Action.SKIP, reasons, data)
+NOT_ASKED = "not asked"  # nothing was proposed that it could stop
 
 
-def _propose(context: Context, collected: Collected) -> Proposal:
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before anything is written. filtered, readings: of a proposed entry only."""
+
+    proposal: Proposal
+    filtered: Filtered | None = None
+    readings: dict[str, float | None] | None = None
+
+
+def prepare(context: Context, collected: Collected) -> Prepared:
+    """Propose by the rules; for an entry also ask the quick filter and look at the market."""
     try:
         strategy = strategy_named(context.bot.strategy)
         parameters = strategy.parameters.of(context.bot.parameters)
     except BadInput as error:
-        return Proposal(DecisionKind.ABSTAIN, f"The strategy cannot run: {error}")
+        return Prepared(Proposal(DecisionKind.ABSTAIN, f"The strategy cannot run: {error}"))
+    proposal = _propose(context, collected, strategy=strategy, parameters=parameters)
+    if proposal.decision is not DecisionKind.BUY:
+        return Prepared(proposal)
+    candles: Candles = collected.candles
+    return Prepared(
+        proposal,
+        filtered=quick_filter.judge(context, candles, strategy=strategy, parameters=parameters, thresholds=context.thresholds),
+        readings=conditions.read(context, collected),
+    )
+
+
+def decide(context: Context, collected: Collected, prepared: Prepared) -> tuple[Decision, Outcome]:
+    """Judge and store. Call inside the transaction that also writes the stage's row."""
+    proposal, filtered = prepared.proposal, prepared.filtered
+    verdict = _judge(context, prepared)
+    crash_point("analyst answered")
+    decision = _store(context, collected, prepared=prepared, verdict=verdict)
+    stopped = filtered.reasons if filtered is not None and filtered.stops else ()
+    reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *stopped, *verdict.reasons)
+    acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and decision.verdict["is_valid"]
+    data = {
+        "quick_filter": NOT_ASKED if filtered is None else filtered.as_row(),
+        "market_conditions": NOT_ASKED if prepared.readings is None else prepared.readings,
+        "analyst": context.bot.analyst,
+        "gates": proposal.gates,
+        "decision": proposal.decision,
+        "validator": decision.verdict,
+    }
+    return decision, Outcome(Action.CONTINUE if acts else Action.SKIP, reasons, data)
+
+
+def _propose(context: Context, collected: Collected, *, strategy: Strategy[Any], parameters: Parameters) -> Proposal:
     candles: Candles | None = collected.candles
     if candles is None or not len(candles):
         return Proposal(DecisionKind.ABSTAIN, "There is no candle to judge by: " + " ".join(reason.message for reason in collected.unknown))
@@ -66,17 +96,16 @@ def _propose(context: Context, collected: Collected) -> Proposal:
     return rules.propose_entry(candles=candles, strategy=strategy, parameters=parameters)
 
 
-def _judge(context: Context, proposal: Proposal) -> Verdict:
-    if proposal.decision is not DecisionKind.BUY:
-        return Verdict(is_valid=True, reasons=(), seen={})
-    return judge_buy(
-        rsi=proposal.indicators.get("rsi14"),
-        thresholds=Thresholds(rsi_buy_limit=context.limits.rsi_buy_limit or context.profile.rsi_buy_limit),
-    )
+def _judge(context: Context, prepared: Prepared) -> Verdict:
+    """Entries alone are judged; the rules state no probability, and BTC has no relation to itself."""
+    if prepared.proposal.decision is not DecisionKind.BUY:
+        return Verdict(is_valid=True)
+    skipped = OF_ANALYST | (OF_BTC if context.is_btc else frozenset())
+    return judge_buy(prepared.readings or {}, thresholds=context.thresholds, skipped=skipped)
 
 
-def _store(context: Context, collected: Collected, *, proposal: Proposal, verdict: Verdict) -> Decision:
-    bot, candles = context.bot, collected.candles
+def _store(context: Context, collected: Collected, *, prepared: Prepared, verdict: Verdict) -> Decision:
+    bot, candles, proposal = context.bot, collected.candles, prepared.proposal
     count = 0 if candles is None else len(candles)
     previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
     decision = Decision(
@@ -90,9 +119,9 @@ def _store(context: Context, collected: Collected, *, proposal: Proposal, verdic
         confidence=None,
         reason=proposal.reason,
         analyst=bot.analyst,
-        market_data=_market_data(collected, proposal=proposal),
+        market_data=_market_data(collected, prepared=prepared),
         proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason},
-        verdict=_verdict_row(verdict),
+        verdict=_verdict_row(prepared, verdict),
         anchor_at=candles.first_opened_at if count else None,
         candle_count=count,
         candles_hash=candles.hash_at(count) if count else "",
@@ -126,7 +155,8 @@ def hash_of(decision: Decision) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _market_data(collected: Collected, *, proposal: Proposal) -> dict[str, Any]:
+def _market_data(collected: Collected, *, prepared: Prepared) -> dict[str, Any]:
+    proposal = prepared.proposal
     return {
         "known_at": collected.known_at.isoformat(),
         "price": None if collected.ticker is None else plain(collected.ticker.price),
@@ -135,9 +165,21 @@ def _market_data(collected: Collected, *, proposal: Proposal) -> dict[str, Any]:
         "book_is_assumed": None if collected.book is None else collected.book.is_assumed,
         "indicators": proposal.indicators,
         "gates": proposal.gates,
+        "readings": prepared.readings,
         "unknown": [reason.as_row() for reason in collected.unknown],
     }
 
 
-def _verdict_row(verdict: Verdict) -> dict[str, Any]:
-    return {"is_valid": verdict.is_valid, "reasons": [reason.as_row() for reason in verdict.reasons], "seen": dict(verdict.seen)}
+def _verdict_row(prepared: Prepared, verdict: Verdict) -> dict[str, Any]:
+    """What stopped a proposed entry, gate by gate: the quick filter as one, each rule of the validator as its own."""
+    filtered = prepared.filtered
+    stopped_by = ["quick_filter"] if filtered is not None and filtered.stops else []
+    stopped_by += [reason.code for reason in verdict.reasons]
+    reasons = (*filtered.reasons, *verdict.reasons) if filtered is not None and filtered.stops else verdict.reasons
+    return {
+        "is_valid": not stopped_by,
+        "stopped_by": stopped_by,
+        "reasons": [reason.as_row() for reason in reasons],
+        "rules": [ruling.as_row() for ruling in verdict.rulings],
+        "quick_filter": None if filtered is None else filtered.as_row(),
+    }

@@ -9,6 +9,7 @@ from dgbot.core.types import TradingRules
 from risk.domain.limits import EffectiveLimits
 from risk.models import RiskProfile
 from trading.domain.config import Settings
+from trading.domain.validator import THRESHOLDS, Thresholds
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Bot, Cycle, Position
 from trading.selectors import limits
@@ -53,6 +54,17 @@ class Context:
     def limits(self) -> EffectiveLimits:
         """What this bot is held to: the account's hard limits over its own over its profile's."""
         return limits.effective(self.bot, profile=self.profile)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """Where the validator's rules bite: the profile's, and the tightest RSI limit that is told."""
+        values = {name: getattr(self.profile, name) for name in THRESHOLDS}
+        return Thresholds(**{**values, "rsi_buy_limit": self.limits.rsi_buy_limit or self.profile.rsi_buy_limit})
+
+    @property
+    def is_btc(self) -> bool:
+        """Whether this bot trades BTC, of which no relation to BTC is asked."""
+        return self.rules.base == "BTC"
 
     @property
     def balances(self) -> dict[str, AccountBalance]:

@@ -4,13 +4,17 @@ from datetime import datetime
 from decimal import Decimal
 
 from backtests.candles.series import Candles
-from dgbot.core.errors import ExchangeUnavailable
+from dgbot.core.errors import BadInput, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.types import OrderBook, Ticker
 from risk.domain.reasons import Reason
 from trading.domain.liquidity import is_usable
 from trading.domain.stages import Action, Collected, Outcome
+from trading.domain.validator import needs
+from trading.models.bots import RULES
 from trading.services.stages.context import Context
+
+BTC = {"KRW": "KRW-BTC", "USDT": "BTC/USDT:USDT"}
 
 
 def collect(context: Context) -> Collected:
@@ -23,7 +27,18 @@ def collect(context: Context) -> Collected:
     ticker = _ticker(context, unknown)
     book = _book(context, unknown)
     balances = _balances(context, unknown)
-    return Collected(candles=candles, ticker=ticker, book=book, balances=balances, unknown=tuple(unknown), known_at=context.now)
+    missing: list[Reason] = []
+    return Collected(
+        candles=candles,
+        ticker=ticker,
+        book=book,
+        balances=balances,
+        unknown=tuple(unknown),
+        known_at=context.now,
+        btc=_btc(context, missing),
+        minutes=_minutes(context, missing),
+        missing=tuple(missing),
+    )
 
 
 def outcome(collected: Collected, *, slot: datetime) -> Outcome:
@@ -48,11 +63,12 @@ def outcome(collected: Collected, *, slot: datetime) -> Outcome:
             "is_assumed": collected.book.is_assumed,
             "known_at": _iso(collected.book.known_at),
         },
+        "also": {name: _span(series) for name, series in (("btc", collected.btc), ("minutes", collected.minutes)) if series is not None},
         "balances": {asset: str(free) for asset, free in collected.balances.items()},
         "slot": slot.isoformat(),
     }
     has_candles = candles is not None and len(candles) > 0
-    return Outcome(Action.CONTINUE if has_candles else Action.SKIP, collected.unknown, data)
+    return Outcome(Action.CONTINUE if has_candles else Action.SKIP, (*collected.unknown, *collected.missing), data)
 
 
 def _candles(context: Context, unknown: list[Reason]) -> Candles | None:
@@ -73,6 +89,34 @@ def _candles(context: Context, unknown: list[Reason]) -> Candles | None:
             )
         )
     return candles
+
+
+def _btc(context: Context, missing: list[Reason]) -> Candles | None:
+    """BTC in the same currency, where a rule or an analyst asks for it; not for BTC itself."""
+    asked = context.bot.analyst != RULES or needs("btc_beta", context.thresholds) or needs("correlation_change", context.thresholds)
+    symbol = BTC.get(context.rules.quote)
+    if not asked or context.is_btc or symbol is None:
+        return None
+    return _also(context, missing, symbol=symbol, interval=Interval(context.bot.interval), code="btc_candles_unknown")
+
+
+def _minutes(context: Context, missing: list[Reason]) -> Candles | None:
+    """Five-minute candles, where a rule or an analyst asks for a flash crash."""
+    if context.bot.analyst == RULES and not needs("flash_return", context.thresholds):
+        return None
+    return _also(context, missing, symbol=context.bot.symbol, interval=Interval.MINUTE_5, code="minutes_unknown")
+
+
+def _also(context: Context, missing: list[Reason], *, symbol: str, interval: Interval, code: str) -> Candles | None:
+    try:
+        return context.venue.history.closed(symbol, interval, until=context.cycle.slot, anchor_at=None)
+    except (ExchangeUnavailable, BadInput, ValueError) as error:
+        missing.append(Reason(code, f"The {interval} candles of {symbol} are unknown: {error}", remedy="Import them, or wait."))
+        return None
+
+
+def _span(candles: Candles) -> dict[str, str | int | None]:
+    return {"symbol": candles.symbol, "interval": candles.interval.value, "count": len(candles), "known_at": _iso(candles.last_closed_at)}
 
 
 def _ticker(context: Context, unknown: list[Reason]) -> Ticker | None:
