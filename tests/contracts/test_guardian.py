@@ -9,17 +9,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from dgbot import env
-from dgbot.core.types import Mode, Side
+from dgbot.core.types import Mode, Side, Ticker
 from risk.seeds import create_profiles
 from tests import factories
 from tests.factories import PRICE
 from tests.fakes.core.books import ladder
 from tests.fakes.core.faults import Fault, html
 from tests.fakes.upbit.server import FakeUpbit
+from trading import doorbell
 from trading.models import Bot, Order, Position, PriceAlarm
 from trading.services import config, cycles, feeds, gateway, price_alarms, venues
+from trading.services import guardian as guardian_service
 from trading.services.guardian_loop import Guardian
 from trading.services.guardian_prices import Prices
 from trading.services.venue_store import DatabaseVenueStore
@@ -49,7 +53,7 @@ def fake(settings: Any, tmp_path: Any) -> Iterator[FakeUpbit]:
 
 @pytest.fixture
 def guardian() -> Iterator[Guardian]:
-    made = Guardian(venue_for=venue_for, ring=lambda: None, prices=Prices(stale_after_s=STALE_S))
+    made = Guardian(venue_for=venue_for, ring=lambda: None, prices=Prices(stale_after_s=STALE_S), read_every_s=0, look_every_s=0)
     yield made
     made.close()
 
@@ -199,6 +203,54 @@ def test_an_alarm_ends_with_the_last_position_of_its_market(fake: FakeUpbit, gua
     guardian.turn()
 
     assert not PriceAlarm.objects.exists()
+
+
+def test_a_stop_that_was_passed_while_nobody_looked_fires_at_the_first_look(fake: FakeUpbit, guardian: Guardian) -> None:
+    held()
+    fall(fake, LOW)
+
+    drive(guardian, exits)
+
+    assert exits() == ["stop"]
+
+
+def test_without_redis_the_stop_fires_all_the_same(fake: FakeUpbit, guardian: Guardian, settings: Any) -> None:
+    settings.CACHE_URL = settings.NEWS_URL = "redis://127.0.0.1:1/0"
+    doorbell._client.cache_clear()
+    guardian.ring = doorbell.ring
+    fed(guardian, held())
+
+    fall(fake, LOW)
+    drive(guardian, exits)
+    doorbell._client.cache_clear()
+
+    assert exits() == ["stop"]
+
+
+def test_guardians_that_fire_at_the_same_moment_plan_each_exit_once(fake: FakeUpbit) -> None:
+    first = held()
+    home = first.account
+    positions = [first, *(factories.position(factories.bot(home=home)) for _ in range(7))]
+    venue = venue_for(home)
+    tick = Ticker(symbol=BTC, price=D(LOW), known_at=venue.clock.now())
+    touches = [guardian_service.Touch(one.pk, tick=tick, exchange=venue.exchange, now=tick.known_at) for one in positions]
+
+    planned = [thread.join_or_fail() for thread in [factories.Thread(lambda: guardian_service.fire(touches)) for _ in range(6)]]
+
+    assert sorted(Order.objects.values_list("position_id", flat=True)) == [one.pk for one in positions]
+    assert {order.pk for orders in planned for order in orders} == set(Order.objects.values_list("pk", flat=True))
+
+
+def test_a_price_between_the_levels_asks_the_database_nothing(fake: FakeUpbit, guardian: Guardian) -> None:
+    fed(guardian, held())
+    guardian.read_every_s = 1000.0
+
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(20):
+            fake.strangers_trade(BTC, count=1)
+            guardian.turn()
+
+    assert len(queries) == 0
 
 
 def test_the_guardian_loads_no_analysis_no_analyst_and_no_admin() -> None:

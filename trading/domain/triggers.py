@@ -8,7 +8,7 @@
 Source: order-path §2.8. A single print far from the book is a mistake or a bait; a real move shows again at once.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -57,6 +57,11 @@ class Witnesses:
         if bid_agrees or is_second or at - first.at >= self.longest_wait_s:
             return reason
         return None
+
+    def clear(self, keys: Iterable[Hashable]) -> None:
+        """The newest price reaches none of them: what was suspected was a mistake."""
+        for key in keys:
+            self.suspected.pop(key, None)
 
     def forget_all_but(self, keys: set[Hashable]) -> None:
         """Drop what was suspected of positions that are closed."""

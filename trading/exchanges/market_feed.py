@@ -129,6 +129,7 @@ class MarketFeed:
         self._connected_at = 0.0
         self._refusal = ""
         self._histories: set[asyncio.Task[None]] = set()
+        self._wakers: tuple[Callable[[str, str], None], ...] = ()
         self.failure: BaseException | None = None
 
     # --- Following ---
@@ -148,6 +149,12 @@ class MarketFeed:
         if not is_first:
             self._loop.call_soon_threadsafe(self._begin_history, stream)
         return stream
+
+    def wake(self, waker: Callable[[str, str], None]) -> None:
+        """Call `waker` with exchange and symbol at every price and book, from the feed's thread: it must only take note."""
+        with self._lock:
+            if waker not in self._wakers:
+                self._wakers = (*self._wakers, waker)
 
     def close(self) -> None:
         """Hang up and end the thread."""
@@ -269,9 +276,11 @@ class MarketFeed:
             case TickerSeen(ticker):
                 self._tickers[ticker.symbol] = ticker
                 self._stamp(ticker.symbol, ticker.known_at)
+                self._wake(ticker.symbol)
             case BookSeen(book):
                 self._books[book.symbol] = book
                 self._stamp(book.symbol, book.known_at)
+                self._wake(book.symbol)
             case FeedConnected():
                 self._connected_at, self._refusal = self._monotonic(), ""
             case FeedAlive(silent_for_s):
@@ -282,6 +291,10 @@ class MarketFeed:
                 self._refusal = reason
             case GapUnfilled(symbol, since, reason):
                 self._lose(symbol, f"executions of {symbol} since {since.isoformat()} could not be read again: {reason}")
+
+    def _wake(self, symbol: str) -> None:
+        for waker in self._wakers:
+            waker(self.exchange, symbol)
 
     def _stamp(self, symbol: str, stamp: datetime) -> None:
         self._seen_on[symbol] = self._feed.connections

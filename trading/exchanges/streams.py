@@ -4,7 +4,7 @@ A stream tells every trade once, in order, and says up to which instant it has t
 exchange says nothing new, so no bar closes on silence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,6 +48,9 @@ class Streams(Protocol):
 
     def order_book(self, symbol: str) -> OrderBook | None:
         """The book, as long as the feed is fresh."""
+
+    def wake(self, waker: Callable[[str, str], None]) -> None:
+        """Call `waker` with exchange and symbol at every price and book, from another thread: it must only take note."""
 
     def why_stale(self, symbol: str) -> str:
         """Why nothing newer is known of `symbol`, in one sentence; empty while all is well."""

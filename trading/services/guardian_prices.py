@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from dgbot.core.errors import ExchangeError
-from dgbot.core.types import Ticker
+from dgbot.core.types import OrderBook, Ticker
 from trading.exchanges.feed_events import Channel
 from trading.exchanges.venue import Venue
 from trading.services import price_alarms
@@ -25,10 +25,15 @@ Market = tuple[str, str]  # exchange, symbol
 
 @dataclass(frozen=True)
 class Seen:
-    """A price that is known right now. best_bid None: unknown."""
+    """A price that is known right now. book None: unknown."""
 
     tick: Ticker
-    best_bid: Decimal | None
+    book: OrderBook | None = None
+
+    @property
+    def best_bid(self) -> Decimal | None:
+        """None while unknown."""
+        return self.book.bids[0].price if self.book is not None and self.book.bids else None
 
 
 @dataclass
@@ -77,7 +82,7 @@ class Prices:
             return None
         venue.streams.follow(symbol, Channel.BOOK)
         tick, book = venue.streams.ticker(symbol), venue.streams.order_book(symbol)
-        return None if tick is None else Seen(tick, book.bids[0].price if book is not None and book.bids else None)
+        return None if tick is None else Seen(tick, book)
 
     def _answered(self, market: Known, venue: Venue, symbol: str) -> Seen | None:
         """What a question by REST has brought since the last look; a new one is asked when none is under way."""
@@ -85,7 +90,7 @@ class Prices:
         if market.question is not None and market.question.done():
             try:
                 tick = market.question.result()
-                seen = Seen(tick, None) if now - market.asked_at <= self.stale_after_s else None
+                seen = Seen(tick) if now - market.asked_at <= self.stale_after_s else None
             except ExchangeError as error:
                 market.why = str(error)
             market.question = None

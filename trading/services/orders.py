@@ -1,12 +1,14 @@
 """Orders: planned once per decision, moved only along the lifecycle, each move with its event."""
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from dgbot.core import client_id
 from dgbot.core.crash import crash_point
@@ -16,6 +18,26 @@ from trading.domain.lifecycle import CLOSED, Actor, Status
 from trading.domain.order_path.requests import hash_of
 from trading.models import Bot, CancelCommand, Cycle, Order, OrderEvent, Position
 from trading.signals import order_changed
+
+PLANNED = """
+SELECT wanted.key FROM unnest(%s::bigint[], %s::text[]) AS wanted (bot_id, key)
+JOIN orders ON orders.bot_id = wanted.bot_id AND orders.decision_key = wanted.key
+"""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A sale that is due. amount: base currency, None for the whole position. level: number of the partial level, from 1.
+
+    has_rest: one part of a larger sale; when it is over the gateway plans the next. now: market time.
+    """
+
+    position: Position
+    reason: str
+    now: datetime
+    amount: Decimal | None = None
+    level: int = 0
+    has_rest: bool = False
 
 
 class MovedMeanwhile(Exception):
@@ -64,9 +86,11 @@ def plan_exit(
     lease_epoch: int = 0,
     amount: Decimal | None = None,
     level: int = 0,
+    has_rest: bool = False,
 ) -> Order:
     """A market sale of the whole position, or of `amount` (base) of it. level: number of the partial level that asks for it, from 1.
 
+    has_rest: this is one part of a larger sale; when it is over the gateway plans the next.
     Cycle, guardian and operator share one key, so together they make one order; what it leaves is the next version's. A level
     is spent with its order's first fill, so an order that ended without one leaves it due.
     """
@@ -74,17 +98,43 @@ def plan_exit(
         bot=position.bot,
         cycle=cycle,
         position=position,
-        decision_key=f"exit:{position.pk}:{position.exit_version}",
+        decision_key=exit_key(position),
         purpose=Purpose.EXIT,
         side=Side.SELL,
         amount=position.amount if amount is None else amount,
-        plan={"level": level} if level else None,
+        plan=_exit_plan(level=level, has_rest=has_rest),
         exit_reason=reason,
         now=now,
         valid_until=None,
         lease_epoch=lease_epoch,
         actor=actor,
     )
+
+
+def plan_exits(exits: Sequence[Exit]) -> list[Order]:
+    """Many sales in a few statements, for a fall that reaches many stops at once. Returns those that were not planned before.
+
+    Each keeps its key: when another process plans one of them at this very moment, they are planned one by one.
+    """
+    waiting = _not_planned(exits)
+    drafts = [_draft_exit(one) for one in waiting]
+    try:
+        with transaction.atomic():
+            Order.objects.bulk_create(drafts)
+            crash_point("order inserted")
+            OrderEvent.objects.bulk_create(_birth(order, actor=Actor.PLANNER) for order in drafts)
+    except IntegrityError as error:
+        if "order_once_per_decision" not in str(error):
+            raise
+        return [_plan_again(one) for one in waiting]
+    for order in drafts:
+        _announce(order)
+    return drafts
+
+
+def exit_key(position: Position) -> str:
+    """What cycle, guardian, kill switch and operator call the next exit of a position: together they make one order."""
+    return f"exit:{position.pk}:{position.exit_version}"
 
 
 def move(order: Order, after: Status, *, actor: Actor, now: datetime, evidence: dict[str, Any] | None = None, **changes: Any) -> None:
@@ -117,7 +167,25 @@ def request_cancel(*, order_pk: int, reason: str) -> bool:
         return True
 
 
-def _plan(
+def _plan(*, bot: Bot, decision_key: str, actor: Actor, notional: Decimal | None = None, **asked: Any) -> Order:
+    """Insert one order with its first event and its reservation, or find the one its decision has made already."""
+    order = _draft(bot=bot, decision_key=decision_key, **asked)
+    try:
+        with transaction.atomic():
+            order.save(force_insert=True)
+            crash_point("order inserted")
+            _birth(order, actor=actor).save(force_insert=True)
+            if notional is not None:
+                risk.reserve(order_pk=order.pk, bot_id=bot.pk, account_id=bot.account_id, notional=notional)
+    except IntegrityError as error:
+        if "order_once_per_decision" not in str(error):
+            raise
+        return Order.objects.get(bot=bot, decision_key=decision_key)
+    _announce(order)
+    return order
+
+
+def _draft(
     *,
     bot: Bot,
     cycle: Cycle | None,
@@ -128,13 +196,12 @@ def _plan(
     now: datetime,
     valid_until: datetime | None,
     lease_epoch: int,
-    actor: Actor,
     amount: Decimal | None = None,
     quote_amount: Decimal | None = None,
     plan: dict[str, Any] | None = None,
     exit_reason: str = "",
-    notional: Decimal | None = None,
 ) -> Order:
+    """A row that is not stored yet, under a client id of its own."""
     identifier = client_id.make(
         mode=Mode(bot.mode), deployment=settings.DEPLOYMENT, bot_id=bot.pk, random_bits=secrets.randbits(client_id.ORDER_BITS)
     )
@@ -147,7 +214,7 @@ def _plan(
         quote_amount=quote_amount,
         reduce_only=purpose is not Purpose.ENTRY,
     )
-    order = Order(
+    return Order(
         bot=bot,
         account_id=bot.account_id,
         user_id=bot.user_id,
@@ -172,28 +239,58 @@ def _plan(
         created_at=now,
         updated_at=now,
     )
-    try:
-        with transaction.atomic():
-            order.save(force_insert=True)
-            crash_point("order inserted")
-            _event(order, Status.PLANNED, seq=1, actor=actor, now=now, evidence={"decision_key": decision_key}, is_birth=True)
-            if notional is not None:
-                risk.reserve(order_pk=order.pk, bot_id=bot.pk, account_id=bot.account_id, notional=notional)
-    except IntegrityError as error:
-        if "order_once_per_decision" not in str(error):
-            raise
-        return Order.objects.get(bot=bot, decision_key=decision_key)
-    _announce(order)
-    return order
 
 
-def _event(
-    order: Order, after: Status, *, seq: int, actor: Actor, now: datetime, evidence: dict[str, Any] | None, is_birth: bool = False
-) -> None:
+def _draft_exit(one: Exit) -> Order:
+    return _draft(
+        bot=one.position.bot,
+        cycle=None,
+        position=one.position,
+        decision_key=exit_key(one.position),
+        purpose=Purpose.EXIT,
+        side=Side.SELL,
+        amount=one.position.amount if one.amount is None else one.amount,
+        plan=_exit_plan(level=one.level, has_rest=one.has_rest),
+        exit_reason=one.reason,
+        now=one.now,
+        valid_until=None,
+        lease_epoch=0,
+    )
+
+
+def _plan_again(one: Exit) -> Order:
+    return plan_exit(position=one.position, reason=one.reason, now=one.now, amount=one.amount, level=one.level, has_rest=one.has_rest)
+
+
+def _exit_plan(*, level: int, has_rest: bool) -> dict[str, Any]:
+    return {**({"level": level} if level else {}), **({"has_rest": True} if has_rest else {})}
+
+
+def _not_planned(exits: Sequence[Exit]) -> list[Exit]:
+    """Those whose key has no order yet, asked pair by pair: two lists of keys would be looked up crosswise."""
+    with connection.cursor() as cursor:
+        cursor.execute(PLANNED, [[one.position.bot_id for one in exits], [exit_key(one.position) for one in exits]])
+        known = {key for (key,) in cursor.fetchall()}
+    return [one for one in exits if exit_key(one.position) not in known]
+
+
+def _birth(order: Order, *, actor: Actor) -> OrderEvent:
+    return OrderEvent(
+        order=order,
+        seq=1,
+        from_status="",
+        to_status=Status.PLANNED.value,
+        actor=actor.value,
+        evidence={"decision_key": order.decision_key},
+        created_at=order.created_at,
+    )
+
+
+def _event(order: Order, after: Status, *, seq: int, actor: Actor, now: datetime, evidence: dict[str, Any] | None) -> None:
     OrderEvent.objects.create(
         order=order,
         seq=seq,
-        from_status="" if is_birth else order.status,
+        from_status=order.status,
         to_status=after.value,
         actor=actor.value,
         evidence=evidence or {},

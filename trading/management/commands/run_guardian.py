@@ -1,14 +1,13 @@
 """The guardian process: protective exits between cycles."""
 
-import time
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from dgbot.base.loops import run_forever
 from trading import doorbell
 from trading.services import feeds
+from trading.services.guardian import warm_up
 from trading.services.guardian_loop import Guardian
 from trading.services.venues import venue_for
 
@@ -21,12 +20,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
         feeds.follow()
+        warm_up()
         guardian = Guardian(venue_for=venue_for, ring=doorbell.ring)
         run_forever(
             process="guardian",
             step=guardian.turn,
-            wait=lambda: time.sleep(settings.GUARDIAN_TICK_S),
-            detail=lambda: {"feeds": feeds.states()},
+            wait=guardian.wait,
+            detail=lambda: {"feeds": feeds.states(), "guarded": len(guardian.watchlist)},
         )
         guardian.close()
         feeds.close()
