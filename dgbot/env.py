@@ -134,6 +134,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         _seconds("DGBOT_DISPUTE_AFTER_S", 900.0, "An order unclear for so long needs a person.", minimum=1, maximum=86_400),
         _seconds("DGBOT_ABSENT_HOLD_S", 900.0, "What an absent entry reserved is kept for this time.", minimum=0.05, maximum=86_400),
         _seconds("DGBOT_CANCEL_AGAIN_S", 5.0, "An order still open after a cancel is cancelled again.", minimum=0.05),
+        _seconds("DGBOT_ANSWER_TIMEOUT_S", 8.0, "An exchange's answer that takes longer is not waited for.", minimum=0.2, maximum=60),
         _seconds("DGBOT_HEARTBEAT_S", 5.0, "Pause between two heartbeats of a process.", minimum=0.5, maximum=300),
         Variable(
             "DGBOT_SIMULATED_FAST_SLOTS",

@@ -46,6 +46,7 @@ VISIBLE_WITHIN_S: float = ENV["DGBOT_VISIBLE_WITHIN_S"]
 DISPUTE_AFTER_S: float = ENV["DGBOT_DISPUTE_AFTER_S"]
 ABSENT_HOLD_S: float = ENV["DGBOT_ABSENT_HOLD_S"]
 CANCEL_AGAIN_S: float = ENV["DGBOT_CANCEL_AGAIN_S"]
+ANSWER_TIMEOUT_S: float = ENV["DGBOT_ANSWER_TIMEOUT_S"]
 HEARTBEAT_S: float = ENV["DGBOT_HEARTBEAT_S"]
 KEY_FILE: Path = ENV["DGBOT_KEY_FILE"] or DATA_DIR / "sealing.key"  # private: opens; the gateway's alone
 PUBLIC_KEY_FILE = DATA_DIR / "sealing.pub"  # seals; anybody may read it

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what the tests need and run them against servers they start themselves.
-# usage: scripts/test.sh [quick|contracts|faults|replay|browser|api-fuzz|soak] [pytest options]; without an area, what CI runs.
+# usage: scripts/test.sh [quick|contracts|faults|replay|browser|api-fuzz|soak] [--full] [pytest options]; without an area, what CI runs.
+#        --full runs long proofs whole instead of a sample.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/python.sh
@@ -13,7 +14,7 @@ times=()
 
 case "${1:-}" in
 -h | --help)
-    sed -n '2,3s/^# //p' "$0"
+    sed -n '2,4s/^# //p' "$0"
     exit 0
     ;;
 "" | -*) areas=$CI_AREAS ;;
@@ -27,6 +28,11 @@ case "${1:-}" in
     esac
     ;;
 esac
+
+if [ "${1:-}" = --full ]; then
+    shift
+    export DGBOT_TEST_FULL=1
+fi
 
 # The operator's settings, servers and data must not reach the tests, nor the tests them.
 for name in $(env | sed -n 's/^\(DGBOT_[A-Z0-9_]*\|DATABASE_[A-Z_]*URL\|REDIS_URL\)=.*/\1/p'); do

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dgbot.core.protocols import Exchange
-from dgbot.core.types import OrderBook, Ticker
+from dgbot.core.types import Fees, OrderBook, Ticker
 from trading.exchanges.feed_events import Channel
 from trading.exchanges.market_feed import MarketFeed
 
@@ -21,10 +21,15 @@ T = TypeVar("T")
 
 @dataclass
 class LiveQuotes:
-    """Fulfils Quotes; whatever it does not tell itself it passes on to `exchange`. feed None: this process has none."""
+    """Fulfils Quotes; whatever it does not tell itself it passes on to `exchange`. feed None: this process has none.
+
+    listed_fees: what the exchange takes from everybody. The rates of an account are told to its key alone, which a worker that sizes
+    an entry does not have; None passes that question on, too.
+    """
 
     exchange: Exchange
     feed: MarketFeed | None = None
+    listed_fees: Fees | None = None
     good_for_s: float = GOOD_FOR_S
     monotonic: Callable[[], float] = time.monotonic
     _answers: dict[tuple[str, str], tuple[float, Any]] = field(default_factory=dict, repr=False)
@@ -33,6 +38,10 @@ class LiveQuotes:
     def __getattr__(self, name: str) -> Any:
         """Everything else is the exchange's own."""
         return getattr(self.exchange, name)
+
+    def fees(self, symbol: str) -> Fees:
+        """See Exchange."""
+        return self.exchange.fees(symbol) if self.listed_fees is None else self.listed_fees
 
     def ticker(self, symbol: str) -> Ticker:
         """See Quotes."""

@@ -38,7 +38,7 @@ from trading.services.venue_store import DatabaseVenueStore
 
 KRW_FEES = Fees(maker_rate=Decimal("0.0005"), taker_rate=Decimal("0.0005"))  # Upbit's KRW markets
 USDT_FEES = Fees(maker_rate=Decimal("0.0002"), taker_rate=Decimal("0.0006"))  # Bitget's USDT perpetuals, first tier
-PAPER_FEES = {ExchangeName.UPBIT: KRW_FEES, ExchangeName.BITGET: USDT_FEES}
+LISTED_FEES = {ExchangeName.UPBIT: KRW_FEES, ExchangeName.BITGET: USDT_FEES}
 LIMITS = {ExchangeName.UPBIT: UPBIT_LIMITS, ExchangeName.BITGET: BITGET_LIMITS}
 REDIS_TIMEOUT_S = 0.2  # a budget nobody answers for is counted here instead
 PUBLIC = "public"
@@ -88,7 +88,10 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
 @lru_cache(maxsize=8)
 def public_exchange(exchange: str) -> Exchange:
     """Public data of a real exchange, one connection pool for the process. Raises VenueUnavailable."""
-    return adapters.build(exchange, key=None, is_demo=False, budget=budget_for(exchange, owner=PUBLIC), base_url=_base_url(exchange))
+    budget = budget_for(exchange, owner=PUBLIC)
+    return adapters.build(
+        exchange, key=None, is_demo=False, budget=budget, base_url=_base_url(exchange), timeout_s=settings.ANSWER_TIMEOUT_S
+    )
 
 
 def live_quotes(exchange: str) -> LiveQuotes:
@@ -97,7 +100,7 @@ def live_quotes(exchange: str) -> LiveQuotes:
     feed = feeds.feed_of(exchange, quotes=public)
     known = _live.get(exchange)
     if known is None or known.exchange is not public or known.feed is not feed:
-        known = _live[exchange] = LiveQuotes(public, feed)
+        known = _live[exchange] = LiveQuotes(public, feed, LISTED_FEES[ExchangeName(exchange)])
     return known
 
 
@@ -127,7 +130,7 @@ def _simulated(account: ExchangeAccount) -> Venue:
 
 def _paper(account: ExchangeAccount, *, public: Exchange, clock: Clock) -> Exchange:
     """Pretended money on the real book. A perpetual is bought and sold like a coin: long only, without leverage or funding."""
-    fees = PAPER_FEES[ExchangeName(account.exchange)]
+    fees = LISTED_FEES[ExchangeName(account.exchange)]
     store, able = DatabaseVenueStore(account_key(account)), capabilities_over(public.capabilities)
     return PretendExchange(quotes=public, store=store, clock=clock, fee_rates=fees, capabilities=able)
 
@@ -144,7 +147,12 @@ def _signed(account: ExchangeAccount, *, open_key: KeyOpener) -> Exchange:
     if known is None or known[0] != sealed:
         budget = budget_for(account.exchange, owner=account_key(account))
         adapter = adapters.build(
-            account.exchange, key=open_key(credential), is_demo=account.is_demo, budget=budget, base_url=_base_url(account.exchange)
+            account.exchange,
+            key=open_key(credential),
+            is_demo=account.is_demo,
+            budget=budget,
+            base_url=_base_url(account.exchange),
+            timeout_s=settings.ANSWER_TIMEOUT_S,
         )
         known = (sealed, adapter)
         crash_point("key opened")

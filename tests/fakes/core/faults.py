@@ -1,5 +1,6 @@
 """Switches that make an endpoint misbehave. An endpoint is named `POST /v1/orders`; `*` matches, as in file names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from threading import Event, Lock
@@ -13,6 +14,8 @@ class Fault:
     really carried out although the answer below hides it. drops_connection: close without an answer. status, body, headers:
     answer this instead. truncate_to: cut the true answer after so many bytes while announcing all of them.
     drip_s: send the true answer byte by byte with this pause. lag_s: orders younger than this are invisible to a read.
+    is_doubled: a box in the middle sends the request twice, and the second answer comes back. late_s: it holds the request,
+    cuts the client off, and delivers it so much later. rewrite: what becomes of the true answer's body.
     """
 
     latency_s: float = 0.0
@@ -26,11 +29,14 @@ class Fault:
     truncate_to: int | None = None
     drip_s: float = 0.0
     lag_s: float = 0.0
+    is_doubled: bool = False
+    late_s: float | None = None
+    rewrite: Callable[[bytes], bytes] | None = None
 
     @property
     def replaces_answer(self) -> bool:
         """Whether the true answer, if there is one, does not leave the server."""
-        return self.hangs or self.drops_connection or self.status is not None
+        return self.hangs or self.drops_connection or self.status is not None or self.late_s is not None
 
 
 def hang(*, is_processed: bool = False) -> Fault:

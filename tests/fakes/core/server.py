@@ -99,6 +99,7 @@ class FakeServer:
         self._ready, self._failure = ThreadEvent(), None
         self._open: set[web.WebSocketResponse] = set()
         self._finish: asyncio.Event | None = None
+        self._late: set[asyncio.Future[None]] = set()
         self._background: list[Callable[[], Awaitable[None]]] = []
 
     # --- life ---
@@ -214,21 +215,32 @@ class FakeServer:
             request = Request(**{**request.__dict__, "lag_s": fault.lag_s})
         answer = await asyncio.to_thread(self._handle, request)
         self.log.append(Logged(request, answer.status))
+        if fault is not None and fault.is_doubled:
+            answer = await asyncio.to_thread(self._handle, request)
+        if fault is not None and fault.rewrite is not None:
+            answer.body = fault.rewrite(answer.payload)
         if fault is not None and (fault.truncate_to is not None or fault.drip_s):
             return await _spoil(http, answer, fault)
         return _response(answer)
 
     async def _misbehave(self, http: web.Request, request: Request, fault: Fault) -> web.StreamResponse:
-        if fault.is_processed:
+        if fault.late_s is not None:
+            self._late.add(asyncio.ensure_future(self._deliver(request, after_s=fault.late_s)))
+        elif fault.is_processed:
             await asyncio.to_thread(self._handle, request)
         self.log.append(Logged(request, fault.status))
         if fault.hangs:
             await (self._finish or asyncio.Event()).wait()
-        if fault.hangs or fault.drops_connection:
+        if fault.hangs or fault.drops_connection or fault.late_s is not None:
             if http.transport is not None:
                 http.transport.abort()
             return web.Response(status=444)
         return _response(Answer(status=fault.status or 500, body=fault.body, headers=fault.headers, content_type=fault.content_type))
+
+    async def _deliver(self, request: Request, *, after_s: float) -> None:
+        """What was held on the way arrives, and nobody waits for its answer."""
+        await asyncio.sleep(after_s)
+        await asyncio.to_thread(self._handle, request)
 
     async def _websocket(self, http: web.Request, request: Request, fault: Fault | None) -> web.StreamResponse:
         refusal = self._admit(request) if self._admit is not None else None

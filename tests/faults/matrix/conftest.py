@@ -1,0 +1,31 @@
+"""One laboratory for a module of cells, clean for each of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.matrix import worlds
+from tests.faults.matrix.cells import commit
+from tests.faults.matrix.lab import Lab, lab_in
+
+
+def pytest_report_header() -> str:
+    """Which cells run."""
+    return f"crash matrix: the cells of commit {commit()}"
+
+
+@pytest.fixture(scope="module")
+def laboratory(folder: Path, django_db_blocker: Any) -> Iterator[Lab]:
+    """Servers, fakes and a warm nursery."""
+    with django_db_blocker.unblock(), lab_in(folder, candles=worlds.candles) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(laboratory: Lab) -> Iterator[Lab]:
+    """Nothing of the last cell."""
+    laboratory.clear()
+    yield laboratory
+    laboratory.end_all()
