@@ -8,6 +8,8 @@ from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 from dgbot.local.paths import Places
+from dgbot.local.servers import POSTGRES
+from tests.servers import WANTED
 
 AREAS = ("unit", "properties", "contracts", "faults", "replay", "browser", "api_fuzz", "soak")
 HERE = Path(__file__).parent
@@ -16,6 +18,12 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: Places) -> None:
     """pytest-django asks for this before the first test with a database: by then the servers run."""
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Our own server already holds the migrated database, and both go when the session ends."""
+    return POSTGRES in WANTED
 
 
 @pytest.fixture(scope="session")

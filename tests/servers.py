@@ -14,6 +14,7 @@ import pytest
 
 from dgbot.local.paths import Places
 from dgbot.local.servers import POSTGRES, VALKEY, Servers
+from tests import kept_cluster
 
 OURS = "TESTS_START_SERVERS"  # tells pytest's parallel workers, who inherit our addresses, to start servers of their own
 VARIABLES = {POSTGRES: "DATABASE_URL", VALKEY: "REDIS_URL"}
@@ -49,5 +50,9 @@ def servers() -> Iterator[Places]:
     if not WANTED:
         yield PLACES
         return
+    if POSTGRES in WANTED:
+        kept_cluster.put_into(PLACES)
     with Servers(PLACES, names=WANTED, throwaway=True):
+        if POSTGRES in WANTED:
+            kept_cluster.make_database(PLACES)
         yield PLACES
