@@ -83,6 +83,7 @@ MAY_BE_NEGATIVE = {
     ("positions", "fees"),
     ("trades", "fee"),
     ("venue_fills", "fee"),
+    ("risk_profiles", "filter_sharpe"),
     ("risk_states", "start_equity"),
     ("risk_states", "equity"),
     ("risk_states", "daily_pnl"),
@@ -261,7 +262,9 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         "account_balances": AccountBalance.objects.create(
             account=bot.account, asset="KRW", free=1, locked=1, known_at=SLOT, recorded_at=SLOT
         ).pk,
-        "krw_rates": KrwRate.objects.create(currency="USDT", krw_per_unit=1, source="test", known_at=SLOT, recorded_at=SLOT).pk,
+        "krw_rates": KrwRate.objects.get_or_create(
+            currency="USDT", defaults={"krw_per_unit": 1, "source": "test", "known_at": SLOT, "recorded_at": SLOT}
+        )[0].pk,
         "portfolio_snapshots": PortfolioSnapshot.objects.create(
             **owner, total_value_krw=1, total_value_usd=1, positions={}, created_at=SLOT
         ).pk,
@@ -715,7 +718,7 @@ def test_a_lease_is_kept_for_its_epoch():
 
 def test_a_kill_switch_has_a_known_scope():
     with refused("kill_switch_scope_known"):
-        execute("INSERT INTO kill_switches (scope, scope_id, level, epoch, reason) VALUES ('galaxy', '', 1, 1, 'x')")
+        execute("INSERT INTO kill_switches (scope, scope_id, level, epoch, reason, set_by_name) VALUES ('galaxy', '', 1, 1, 'x', 'x')")
 
 
 def test_a_risk_event_belongs_to_the_owner_of_its_account():
