@@ -86,6 +86,22 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
     "Trading": (
         Variable("DGBOT_LIVE_TRADING", "First of the two switches of live trading; the bot's mode is the second.", "boolean", False),
         Variable("DGBOT_TWO_PERSON", "Steps that widen risk need a second person.", "boolean", False),
+        Variable(
+            "DGBOT_ENTRIES_PER_MINUTE",
+            "More entries of one account within a minute trip its kill switch; of paper and live.",
+            "integer",
+            120,
+            minimum=1,
+            maximum=10_000,
+        ),
+        Variable(
+            "DGBOT_BOT_ENTRIES_PER_MINUTE",
+            "More entries of one bot within a minute trip its account's kill switch; of paper and live.",
+            "integer",
+            12,
+            minimum=1,
+            maximum=1_000,
+        ),
         Variable("DGBOT_RISK_TIMEZONE", "Its calendar day is the trading day of risk limits.", "timezone", "Asia/Seoul"),
         Variable("TRADING_SYMBOL", "Symbol of the first bot.", default="KRW-BTC"),
         Variable(

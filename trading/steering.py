@@ -1,14 +1,18 @@
-"""What an operator asks of a bot, for every face alike. Each answers with one sentence or raises a DgbotError with one."""
+"""What an operator asks of a bot, position or order, for every face alike: one sentence for an answer, or a DgbotError with one."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import BadInput, DgbotError
+from dgbot.core.money import parse_decimal
 from trading import doorbell
-from trading.models import Bot, BotStatus
-from trading.services import bots, slots
+from trading.exchanges.venue import Venue
+from trading.models import Bot, BotStatus, ExchangeAccount
+from trading.services import bots, by_hand, slots
+from trading.services.venues import venue_for
 from trading.tasks import run_cycle
 
 
@@ -47,6 +51,48 @@ def resume(*, bot_pk: int, by: Any, reason: str = "") -> str:
     """Open positions again."""
     bot = bots.resume(bot_pk=bot_pk, by=by, reason=reason)
     return _("%(name)s may open positions again.") % {"name": bot.name}
+
+
+def close_position(*, position_pk: int, by: Any, reason: str) -> str:
+    """Sell all of a position now."""
+    order = by_hand.close(position_pk=position_pk, by=by, reason=reason, venue=_venue_of(position_pk))
+    doorbell.ring()
+    return _("Order %(order)s sells position %(position)s.") % {"order": order.pk, "position": position_pk}
+
+
+def reduce_position(*, position_pk: int, amount: str, by: Any, reason: str) -> str:
+    """Sell a part of a position now. amount: base currency, as typed."""
+    wanted = _number(amount, name=_("amount"))
+    order = by_hand.reduce(position_pk=position_pk, amount=wanted, by=by, reason=reason, venue=_venue_of(position_pk))
+    doorbell.ring()
+    return _("Order %(order)s sells position %(position)s.") % {"order": order.pk, "position": position_pk}
+
+
+def cancel_order(*, order_pk: int, by: Any, reason: str) -> str:
+    """Have an order cancelled."""
+    by_hand.cancel(order_pk=order_pk, by=by, reason=reason)
+    doorbell.ring()
+    return _("Order %(order)s will be cancelled; a fill may come first.") % {"order": order_pk}
+
+
+def adopt(*, bot_pk: int, amount: str, price: str, by: Any, reason: str) -> str:
+    """Make a holding of the account a bot's position. amount: base currency; price: quote currency, empty for today's."""
+    cost = _number(price, name=_("price")) if price.strip() else None
+    command = by_hand.ask_to_adopt(bot_pk=bot_pk, amount=_number(amount, name=_("amount")), price=cost, by=by, reason=reason)
+    doorbell.ring()
+    return _("The gateway was asked (command %(command)s); the position appears within seconds.") % {"command": command.pk}
+
+
+def _venue_of(position_pk: int) -> Venue:
+    """Where a position lives, for its clock and public prices. Raises VenueUnavailable."""
+    return venue_for(ExchangeAccount.objects.select_related("simulated_market").get(positions=position_pk))
+
+
+def _number(text: str, *, name: str) -> Decimal:
+    try:
+        return parse_decimal(text.strip().replace(",", ""), name=name)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
 
 
 def run_now(*, bot_pk: int, by: Any) -> str:

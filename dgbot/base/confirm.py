@@ -16,12 +16,14 @@ def ask(
     keep: Any = (),
     choices: Any = (),
     with_reason: bool = False,
+    inputs: Iterable[tuple[str, Any, str]] = (),
     typed: str = "",
     error: str = "",
 ) -> HttpResponse:
     """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`.
 
     choices: pairs of value and label, of which the answer carries one as `choice`; the first is chosen beforehand.
+    inputs: name, label and first value of every number or text the answer carries.
     typed: a word to be typed as `typed`; the caller compares it. error: why the last answer was not taken.
     """
     context = {
@@ -31,6 +33,7 @@ def ask(
         "keep": list(keep),
         "choices": list(choices),
         "with_reason": with_reason,
+        "inputs": [(name, label, request.POST.get(name, value)) for name, label, value in inputs],
         "typed": typed,
         "error": error,
         "opts": model_admin.model._meta,

@@ -14,6 +14,7 @@ ANSWERS_LOOKED_AT = 10
 MOST_REJECTED = 5  # of ten: more than half
 RATE_WINDOW_S = 60
 WORST_CLOCK_S = 5.0
+WORST_SILENCE_S = 300.0  # of a market with positions; for shorter the price alarm blocks its entries while it lasts
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ def clock_trip(offset_s: float, *, exchange: str) -> Reason | None:
         value=f"{offset_s:+.1f} s",
         limit=f"{WORST_CLOCK_S:g} s",
         remedy="Let this machine keep its time (NTP), then lower the switch.",
+    )
+
+
+def stale_trip(age_s: float, *, symbol: str) -> Reason | None:
+    """Why a market whose price has been unknown for so long must open nothing until a person has looked, or None."""
+    if age_s <= WORST_SILENCE_S:
+        return None
+    return Reason(
+        "stale",
+        f"The price of {symbol} has been unknown for {age_s:.0f} s, at most {WORST_SILENCE_S:.0f} s are borne.",
+        value=f"{age_s:.0f} s",
+        limit=f"{WORST_SILENCE_S:.0f} s",
+        remedy="Look at the exchange and at the feed; lower the switch once prices flow.",
     )
 
 

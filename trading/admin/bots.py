@@ -27,6 +27,7 @@ from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
 from trading import steering, tones
 from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
+from trading.admin.by_hand import ActsByHand
 from trading.admin.limit_bars import limit_bars
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
 from trading.selectors import effective
@@ -48,7 +49,7 @@ PLACES = (
 
 
 @admin.register(Bot)
-class BotAdmin(HouseAdmin):
+class BotAdmin(ActsByHand, HouseAdmin):
     """Start, stop, run now; settings of one bot."""
 
     form = BotForm
@@ -58,7 +59,7 @@ class BotAdmin(HouseAdmin):
     search_fields = ("name", "symbol__startswith")
     ordering = ("name", "id")
     actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
-    actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot")
+    actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot", "adopt")
     autocomplete_fields = ("account",)
     readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used", "looks")
 
@@ -275,6 +276,18 @@ class BotAdmin(HouseAdmin):
     def run_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """After a question."""
         return self._steer_one(request, object_id, act=steering.run_now, question=_("Run a cycle of %(name)s now?"))
+
+    @action(description=_("Adopt a holding"), permissions=["operate"], icon="input")
+    def adopt(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Make what the account holds already this bot's position."""
+        return self.act(
+            request,
+            object_id,
+            question=_("Make a holding of the account the position of %(row)s?"),
+            facts=lambda bot: [_describe(bot), _("From then on its stop and target are the bot's; nothing is bought now.")],
+            inputs=lambda bot: [("amount", _("amount"), ""), ("price", _("what it cost, each; empty: today's price"), "")],
+            deed=lambda pk, **given: steering.adopt(bot_pk=pk, **given),
+        )
 
     def _steer_one(
         self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any, choices: Any = ()

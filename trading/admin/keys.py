@@ -19,7 +19,7 @@ from dgbot.base.display import age
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
 from trading.exchanges.keys import ApiKey
-from trading.models import Command, CommandState, Credential, ExchangeAccount, KeyStatus
+from trading.models import Command, CommandKind, CommandState, Credential, ExchangeAccount, KeyStatus
 from trading.models.accounts import ExchangeName
 from trading.services import credentials
 from trading.services.venue_store import DatabaseVenueStore
@@ -156,7 +156,7 @@ def _last_check(account: ExchangeAccount, credential: Credential) -> list[Any]:
     told: list[Any] = (
         [] if credential.checked_at is None else [_("checked %(age)s ago") % {"age": age(timezone.now() - credential.checked_at)}]
     )
-    command = Command.objects.filter(account=account).order_by("-pk").first()
+    command = Command.objects.filter(account=account, kind=CommandKind.CHECK_KEY).order_by("-pk").first()
     if command is not None and command.state in (CommandState.PENDING, CommandState.TAKEN):
         told.append(_("The gateway has been asked; reload in a moment."))
     if command is not None and command.state == CommandState.FAILED:

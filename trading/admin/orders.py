@@ -4,15 +4,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 
 from dgbot.base.admin import FactAdmin, FactInline
 from dgbot.base.badges import mode_badge, number, quantity, state_badge
 from dgbot.base.display import amount, money
-from trading import tones
+from trading import steering, tones
+from trading.admin.by_hand import ActsByHand
 from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Status
 from trading.models import Order, OrderEvent, OrderSend, Trade
 
@@ -84,7 +86,7 @@ class TradeInline(FactInline):
 
 
 @admin.register(Order)
-class OrderAdmin(FactAdmin):
+class OrderAdmin(ActsByHand, FactAdmin):
     """Our intents and what became of them."""
 
     list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message")
@@ -94,6 +96,37 @@ class OrderAdmin(FactAdmin):
     search_help_text = _("Client id or exchange order id, whole; or the beginning of a symbol.")
     ordering = ("-id",)
     inlines = (EventInline, SendInline, TradeInline)
+
+    actions_detail = ("cancel",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
+        """Every column, then what the book was expected to give."""
+        return [*super().get_fields(request, obj), "liquidity"]
+
+    @action(description=_("Cancel"), permissions=["operate"], icon="cancel")
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the exchange to cancel it."""
+        return self.act(
+            request,
+            object_id,
+            question=_("Cancel order %(row)s?"),
+            deed=lambda pk, **given: steering.cancel_order(order_pk=pk, **given),
+        )
+
+    @admin.display(description=_("liquidity"))
+    def liquidity(self, order: Order) -> SafeString | str:
+        """What the book was expected to take when the order was planned, and the parts it is better split into."""
+        found = order.plan.get("liquidity")
+        if not found:
+            return "–"
+        told = {
+            _("expected slippage"): f"{found['expected_slippage_pct']} %" if found["expected_slippage_pct"] else "–",
+            _("expected price"): found["expected_avg_price"] or "–",
+            _("levels of the book"): found["required_levels"],
+            _("better in parts"): " · ".join(found["parts"]) if len(found.get("parts", ())) > 1 else _("no"),
+        }
+        lines = format_html_join("", "<div>{}: {}</div>", told.items())
+        return format_html("{}{}", lines, state_badge("warn", found["warning"]) if found["warning"] else "")
 
     @admin.display(description=_("mode"))
     def mode_shown(self, order: Order) -> SafeString:

@@ -5,17 +5,21 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+from unfold.decorators import action
 
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import mode_badge, number, profit, quantity, state_badge
-from dgbot.base.display import age, money, percent
+from dgbot.base.display import age, amount, money, percent
+from dgbot.core.money import plain
 from dgbot.core.types import Mode
+from trading import steering
+from trading.admin.by_hand import ActsByHand
 from trading.admin.orders import TradeInline
 from trading.models import Position, Trade
 
@@ -86,8 +90,8 @@ class OpenOrClosed(admin.SimpleListFilter):
 
 
 @admin.register(Position)
-class PositionAdmin(FactAdmin):
-    """Stays in a market, with the exits frozen at entry."""
+class PositionAdmin(ActsByHand, FactAdmin):
+    """Stays in a market, with the exits frozen at entry; closed or reduced by hand."""
 
     list_display = ("id", "bot", "mode_shown", "symbol", "state", "held", "entry", "stop", "target", "realised", "exit_reason", "opened_at")
     list_filter = (OpenOrClosed, "mode", "exit_reason", ("bot", admin.RelatedOnlyFieldListFilter))
@@ -98,6 +102,31 @@ class PositionAdmin(FactAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
         """Every column, then what the plan of its exits means."""
         return [*super().get_fields(request, obj), "trailing", "levels"]
+
+    actions_detail = ("close", "reduce")
+
+    @action(description=_("Close now"), permissions=["operate"], icon="exit_to_app")
+    def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Sell all of it."""
+        return self.act(
+            request,
+            object_id,
+            question=_("Sell all of position %(row)s now?"),
+            facts=_held_now,
+            deed=lambda pk, **given: steering.close_position(position_pk=pk, **given),
+        )
+
+    @action(description=_("Reduce"), permissions=["operate"], icon="content_cut")
+    def reduce(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Sell a part of it."""
+        return self.act(
+            request,
+            object_id,
+            question=_("Sell a part of position %(row)s now?"),
+            facts=_held_now,
+            inputs=lambda position: [("amount", _("amount"), plain(position.amount / 2))],
+            deed=lambda pk, **given: steering.reduce_position(position_pk=pk, **given),
+        )
 
     @admin.display(description=_("mode"))
     def mode_shown(self, position: Position) -> SafeString:
@@ -173,3 +202,11 @@ class PositionAdmin(FactAdmin):
     def realised(self, position: Position) -> SafeString:
         """Fees included; open positions have none yet."""
         return number("–") if position.is_open else profit(position.realised_profit, position.account.quote_currency)
+
+
+def _held_now(position: Position) -> list[Any]:
+    """What would be sold."""
+    return [
+        mode_badge(position.mode, is_demo=position.account.is_demo),
+        _("It holds %(amount)s of %(symbol)s.") % {"amount": amount(position.amount), "symbol": position.symbol},
+    ]

@@ -49,6 +49,9 @@ class Streams(Protocol):
     def order_book(self, symbol: str) -> OrderBook | None:
         """The book, as long as the feed is fresh."""
 
+    def now(self) -> datetime | None:
+        """The exchange's time, or somewhat before; None while unknown."""
+
     def wake(self, waker: Callable[[str, str], None]) -> None:
         """Call `waker` with exchange and symbol at every price and book, from another thread: it must only take note."""
 

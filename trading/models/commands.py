@@ -11,6 +11,7 @@ class CommandKind(models.TextChoices):
     """What can be asked."""
 
     CHECK_KEY = "check_key", _("check the key")
+    ADOPT = "adopt", _("adopt a holding")
 
 
 class CommandState(models.TextChoices):

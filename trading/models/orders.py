@@ -192,6 +192,8 @@ class OrderSend(models.Model):
             models.CheckConstraint(condition=Q(send_no__gte=1, send_no__lte=5), name="order_send_number_in_range"),
             models.CheckConstraint(condition=Q(result__in=[result.value for result in SendResult]), name="order_send_result_known"),
         ]
+        # The kill switch's rules count the sends of the last minute.
+        indexes = [models.Index(fields=["claimed_at"], name="order_sends_claimed_at")]
 
     def __str__(self) -> str:
         return f"{self.order_id}/{self.send_no} {self.result}"
@@ -216,6 +218,14 @@ class OrderEvent(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "seq"], name="order_event_number_once"),
             models.CheckConstraint(condition=_legal_moves(), name="order_event_legal_move"),
+        ]
+        indexes = [
+            # The kill switch's rules count doubtful orders and those that came back; nearly all events are neither.
+            models.Index(
+                fields=["recorded_at"],
+                condition=Q(to_status="unknown") | Q(from_status__in=["absent", "expired", "failed"]),
+                name="order_events_alarming",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,13 +5,16 @@ from typing import Any
 from dgbot.core.errors import BadInput
 from trading.exchanges.venue import Venue
 from trading.models import Command, CommandKind, Credential
-from trading.services import credentials
+from trading.services import by_hand, credentials
 from trading.services.commands import Handler
 
 
 def handlers_for(venue: Venue) -> dict[CommandKind, Handler]:
     """What can be asked of the gateway about the account of `venue`."""
-    return {CommandKind.CHECK_KEY: lambda command: _check_key(command, venue=venue)}
+    return {
+        CommandKind.CHECK_KEY: lambda command: _check_key(command, venue=venue),
+        CommandKind.ADOPT: lambda command: by_hand.adopt(command, venue=venue),
+    }
 
 
 def _check_key(command: Command, *, venue: Venue) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dgbot.core.types import Mode
 from trading.exchanges.account_feeds import AccountFeeds
 from trading.exchanges.venue import Venue
 from trading.models import CommandKind, Credential, ExchangeAccount, KeyStatus
-from trading.services import bots, commands, feeds, gateway, venues
+from trading.services import bots, commands, feeds, gateway, gateway_duties, venues
 from trading.services.command_handlers import handlers_for
 from trading.services.commands import Handler
 from trading.services.gateway import Tenure
@@ -91,9 +91,11 @@ class Gateway:
             self.balances_due.pop(account.pk, None)
 
     def _trade(self, account: ExchangeAccount, *, venue: Venue, tenure: Tenure) -> None:
+        gateway_duties.before_sending(account, venue=venue)
         touched = gateway.settle_and_send(account_id=account.pk, venue=venue, tenure=tenure)
         if touched or venue.mode.is_recorded or self._are_balances_due(account):
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
+        gateway_duties.after_sending(account, touched=bool(touched))
         bots.settle_wanted(account_id=account.pk)
 
     def _is_turn_of(self, account: ExchangeAccount) -> bool:

@@ -132,9 +132,7 @@ def _due(position: Position, touch: Touch, *, raised: Sequence[KillSwitch]) -> o
     amount = seen.due.amount
     if touch.book is not None and market is not None:
         amount = liquidity.exit_part(book=touch.book, amount=amount, rules=market)
-    return orders.Exit(
-        position, reason=seen.due.reason, now=touch.now, amount=amount, level=seen.due.level, has_rest=amount < seen.due.amount
-    )
+    return orders.Exit(position, reason=seen.due.reason, now=touch.now, amount=amount, level=seen.due.level, rest=seen.due.amount - amount)
 
 
 def _is_frozen(position: Position, *, raised: Sequence[KillSwitch]) -> bool:

@@ -22,13 +22,14 @@ from trading.domain.triggers import Witnesses
 from trading.domain.watchlist import Guarded, Market, Watchlist
 from trading.exchanges.venue import Venue
 from trading.models import ExchangeAccount
-from trading.services import guardian, leases
+from trading.services import guardian, kill_trips, leases
 from trading.services.guardian import OpenPosition, Touch
 from trading.services.guardian_prices import Prices
 
 log = logging.getLogger(__name__)
 
 READ_EVERY_S = 1.0  # a position is guarded at most so long after its first fill
+CLOCK_EVERY_S = 60.0
 HEARD_AGAIN_S = 0.002  # prices that arrive together are looked at together
 
 
@@ -50,7 +51,7 @@ class Guardian:
         self._news = threading.Event()
         self._heard: set[tuple[str, str]] = set()  # exchange and symbol; filled by the feeds' threads
         self._ours: set[int] = set()
-        self._read_at = self._looked_at = self._leased_at = float("-inf")
+        self._read_at = self._looked_at = self._leased_at = self._clock_at = float("-inf")
 
     def turn(self) -> None:
         """Read what is guarded when it is time, look at every price that is new, and fire what it reaches."""
@@ -62,6 +63,9 @@ class Guardian:
         touched = [touch for market in markets for touch in self._look(market)]
         if touched:
             self._fire(touched)
+        if now - self._clock_at >= CLOCK_EVERY_S:
+            self._clock_at = now
+            self._compare_clocks()
 
     def wait(self) -> None:
         """Until a feed tells something, or it is time to look at everything."""
@@ -120,6 +124,13 @@ class Guardian:
         if venue.streams is not None:
             venue.streams.wake(self._note)
         return venue
+
+    def _compare_clocks(self) -> None:
+        """A machine that does not know the time signs nothing well and judges ages wrongly."""
+        for market, venue in self.venues.items():
+            told = venue.streams.now() if venue.streams is not None else None
+            if told is not None:
+                kill_trips.clock(exchange=market.exchange, offset=venue.clock.now() - told)
 
     # --- Prices ---
     def _note(self, exchange: str, symbol: str) -> None:

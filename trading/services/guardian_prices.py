@@ -11,7 +11,7 @@ from dgbot.core.errors import ExchangeError
 from dgbot.core.types import OrderBook, Ticker
 from trading.exchanges.feed_events import Channel
 from trading.exchanges.venue import Venue
-from trading.services import price_alarms
+from trading.services import kill_trips, price_alarms
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class Prices:
             log.error("exchange=%s symbol=%s ALARM: %s", exchange, symbol, message)
         market.alarmed_at = now
         price_alarms.put(exchange=exchange, symbol=symbol, message=message, age_s=age_s)
+        kill_trips.stale(symbol=symbol, age_s=age_s)
 
     def _lift(self, market: Known, *, exchange: str, symbol: str) -> None:
         if market.alarmed_at is not None:

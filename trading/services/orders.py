@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 
 from dgbot.core import client_id
 from dgbot.core.crash import crash_point
+from dgbot.core.money import plain
 from dgbot.core.types import Mode, OrderRequest, OrderType, Purpose, Side
 from risk import services as risk
 from trading.domain.lifecycle import CLOSED, Actor, Status
@@ -29,7 +30,7 @@ JOIN orders ON orders.bot_id = wanted.bot_id AND orders.decision_key = wanted.ke
 class Exit:
     """A sale that is due. amount: base currency, None for the whole position. level: number of the partial level, from 1.
 
-    has_rest: one part of a larger sale; when it is over the gateway plans the next. now: market time.
+    rest: what this part of a larger sale leaves to be sold after it, base currency; the gateway goes on with it. now: market time.
     """
 
     position: Position
@@ -37,7 +38,7 @@ class Exit:
     now: datetime
     amount: Decimal | None = None
     level: int = 0
-    has_rest: bool = False
+    rest: Decimal | None = None
 
 
 class MovedMeanwhile(Exception):
@@ -86,11 +87,11 @@ def plan_exit(
     lease_epoch: int = 0,
     amount: Decimal | None = None,
     level: int = 0,
-    has_rest: bool = False,
+    rest: Decimal | None = None,
 ) -> Order:
     """A market sale of the whole position, or of `amount` (base) of it. level: number of the partial level that asks for it, from 1.
 
-    has_rest: this is one part of a larger sale; when it is over the gateway plans the next.
+    rest: what this part of a larger sale leaves to be sold after it, base currency; the gateway goes on with it.
     Cycle, guardian and operator share one key, so together they make one order; what it leaves is the next version's. A level
     is spent with its order's first fill, so an order that ended without one leaves it due.
     """
@@ -102,7 +103,7 @@ def plan_exit(
         purpose=Purpose.EXIT,
         side=Side.SELL,
         amount=position.amount if amount is None else amount,
-        plan=_exit_plan(level=level, has_rest=has_rest),
+        plan=_exit_plan(level=level, rest=rest),
         exit_reason=reason,
         now=now,
         valid_until=None,
@@ -250,7 +251,7 @@ def _draft_exit(one: Exit) -> Order:
         purpose=Purpose.EXIT,
         side=Side.SELL,
         amount=one.position.amount if one.amount is None else one.amount,
-        plan=_exit_plan(level=one.level, has_rest=one.has_rest),
+        plan=_exit_plan(level=one.level, rest=one.rest),
         exit_reason=one.reason,
         now=one.now,
         valid_until=None,
@@ -259,11 +260,11 @@ def _draft_exit(one: Exit) -> Order:
 
 
 def _plan_again(one: Exit) -> Order:
-    return plan_exit(position=one.position, reason=one.reason, now=one.now, amount=one.amount, level=one.level, has_rest=one.has_rest)
+    return plan_exit(position=one.position, reason=one.reason, now=one.now, amount=one.amount, level=one.level, rest=one.rest)
 
 
-def _exit_plan(*, level: int, has_rest: bool) -> dict[str, Any]:
-    return {**({"level": level} if level else {}), **({"has_rest": True} if has_rest else {})}
+def _exit_plan(*, level: int, rest: Decimal | None) -> dict[str, Any]:
+    return {**({"level": level} if level else {}), **({"rest": plain(rest)} if rest else {})}
 
 
 def _not_planned(exits: Sequence[Exit]) -> list[Exit]:

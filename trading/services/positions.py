@@ -16,12 +16,13 @@ from risk import services as risk
 from risk.domain.exits import protect_long
 from risk.domain.trailing import opened
 from trading.domain.ledger import Sums, assets_of, sums_of
-from trading.models import Order, Position, Trade
+from trading.models import Bot, Order, Position, Trade
 from trading.services import ledger
 from trading.signals import position_changed, trade_recorded
 
 SUMS = tuple(item.name for item in fields(Sums))
 OPENED, CHANGED, CLOSED = "opened", "changed", "closed"
+ADOPTED = "adopted"  # who told the trade of a holding that was there before
 
 
 def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> Decimal:
@@ -48,6 +49,36 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
         risk.record_entry(owner=owner, bot_id=order.bot_id, at=fresh[0].executed_at, zone=settings.RISK_TIMEZONE)
     _announce(position, trades, event=event if position.is_open else CLOSED)
     return sum((fill.amount for fill in fresh), Decimal(0))
+
+
+def adopt(
+    *, bot: Bot, amount: Decimal, price: Decimal, plan: dict[str, Any], rules: TradingRules, now: datetime, trade_id: str
+) -> Position:
+    """Open a position from what the account holds already, inside the caller's transaction. amount: base. price: its cost, quote currency.
+
+    Its trade is labelled and has no order: nothing is bought, so no order path and no ledger entry belongs to it, and it is no entry
+    that limits count. From here on it is a position like any other, with the exits that `plan` freezes.
+    """
+    owner = {"bot": bot, "account_id": bot.account_id, "user_id": bot.user_id, "mode": bot.mode, "symbol": bot.symbol}
+    position = Position(**owner, plan=plan, opened_at=now, amount=amount, bought_amount=amount, bought_total=price * amount)
+    _freeze_exits(position, rules=rules)
+    position.save(force_insert=True)
+    trade = Trade.objects.create(
+        **owner,
+        position=position,
+        exchange_trade_id=trade_id,
+        side="buy",
+        purpose="entry",
+        price=price,
+        amount=amount,
+        total=price * amount,
+        fee_currency=rules.quote,
+        source=ADOPTED,
+        created_at=now,
+        updated_at=now,
+    )
+    _announce(position, [trade], event=OPENED)
+    return position
 
 
 def next_exit_version(*, position_id: int) -> None:
