@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from dgbot.core import crash
 from risk.models import KillLevel, KillSwitch
@@ -11,6 +12,7 @@ from tests.faults.matrix.lab import Child, Lab, wait_until
 from tests.faults.matrix.worlds import World
 from trading.domain.lifecycle import Status
 from trading.models import Bot, BotStatus, Cycle, CycleStatus, Decision, Order
+from trading.services import orders
 
 AT_A_WIRE = (
     "lease taken",
@@ -44,6 +46,7 @@ PRETENDED = (
 IN_THE_GATEWAY = {"upbit": AT_A_WIRE, "bitget": AT_A_WIRE, "paper": PRETENDED, "simulated": PRETENDED}
 # The claim is committed, and the exchange has not got all of the request.
 IN_BETWEEN = frozenset({"claim committed", "connected", "request half written", "venue order written"})
+OVER_A_CANCEL = ("cancel recorded", "connected", "request written", "headers read", "cancel answered")
 IN_A_CYCLE = (
     "slot wanted",
     "slot inserted",
@@ -120,6 +123,34 @@ class SleepingGateway(Dying):
         sleeper.send(signal.SIGCONT)
         world.wait_for_quiet()
         world.check(order, wanted=None)
+
+
+@dataclass(frozen=True)
+class DyingCancel(Dying):
+    """The gateway ends over the cancel of a resting entry, which may fill while nobody runs; the next one asks what became of it."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the exchange got the cancel before the death."""
+        return self.how != "SIGKILL" or self.point in ("request written", "headers read", "cancel answered")
+
+    def run(self, lab: Lab) -> None:
+        """See Cell."""
+        world = worlds.make(lab, self.venue)
+        engine = lab.fakes[self.venue].engine
+        engine.is_matching_held = True
+        order = world.plan("entry")
+        gateway = lab.start("gateway")
+        wait_until(lambda: Order.objects.get(pk=order.pk).status == Status.OPEN, f"the order to rest\n{lab.said()}")
+        gateway.kill()
+        assert orders.request_cancel(order_pk=order.pk, reason="matrix")
+        self.hit(lab.start("gateway", crash=f"{self.point}:1:{self.how}"))
+        if self.kind == "late fill":
+            engine.release_matching()
+        lab.start("gateway")
+        world.wait_for_quiet()
+        fills = self.kind == "late fill" and not self.has_left
+        world.check(order, wanted=Status.FILLED if fills else Status.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -220,20 +251,28 @@ class DyingWithAnOldKey(Dying):
 def cells() -> Iterator[Dying]:
     """All of them, in a fixed order."""
     for venue in worlds.VENUES:
-        for kind in KINDS:
-            for point in IN_THE_GATEWAY[venue]:
-                for how in DEADLY if kind != "stop" else DEADLY[:1]:  # the guardian's exit is sent like any other
-                    yield DyingGateway(venue, kind, point, how)
-        for how in DEADLY:
-            for point in IN_A_CYCLE:
-                yield DyingCycle(venue, "entry", point, how)
-                if point not in ("analyst answered", "decision committed"):  # RiskCheck's exits ask nobody
-                    yield DyingCycle(venue, "exit", point, how)
-            for point in ("trigger seen", "order inserted"):
-                yield DyingGuardian(venue, "stop", point, how)
-            yield DyingKillSwitch(venue, "switch", "kill switch written", how)
-        for point in ("claim committed", "answer read"):
-            for kind in KINDS[:2]:
-                yield SleepingGateway(venue, kind, point, "SIGSTOP")
+        yield from _at(venue)
         if venue in ("upbit", "bitget"):
-            yield DyingWithAnOldKey(venue, "new key", "key opened")
+            yield from _at_a_wire(venue)
+
+
+def _at(venue: str) -> Iterator[Dying]:
+    for kind, point, how in product(KINDS, IN_THE_GATEWAY[venue], DEADLY):
+        if (kind, how) != ("stop", "SIGTERM"):  # the guardian's exit is sent like any other
+            yield DyingGateway(venue, kind, point, how)
+    for point, how in product(IN_A_CYCLE, DEADLY):
+        yield DyingCycle(venue, "entry", point, how)
+        if point not in ("analyst answered", "decision committed"):  # RiskCheck's exits ask nobody
+            yield DyingCycle(venue, "exit", point, how)
+    for point, how in product(("trigger seen", "order inserted"), DEADLY):
+        yield DyingGuardian(venue, "stop", point, how)
+    for how in DEADLY:
+        yield DyingKillSwitch(venue, "switch", "kill switch written", how)
+    for kind, point in product(KINDS[:2], ("claim committed", "answer read")):
+        yield SleepingGateway(venue, kind, point, "SIGSTOP")
+
+
+def _at_a_wire(venue: str) -> Iterator[Dying]:
+    for point, kind, how in product(OVER_A_CANCEL, ("cancel", "late fill"), DEADLY):
+        yield DyingCancel(venue, kind, point, how)
+    yield DyingWithAnOldKey(venue, "new key", "key opened")

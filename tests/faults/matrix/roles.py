@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 
+from backtests.engine import warm
 from backtests.strategies.registry import STRATEGIES
 from risk import kill_switch
 from risk.domain.reasons import Reason
@@ -23,6 +24,7 @@ def warm_up() -> None:
 
     assert all(settings.ENV[f"DGBOT_{name}_URL"].startswith("http://127.0.0.1:") for name in ("UPBIT", "BITGET"))
     bitget_client._signer()
+    warm()  # the kernels, as the worker's pool has them before it forks
     settings.LIVE_TRADING = True
     venues.LIVE_ORDER_PATH_IS_PROVEN = True
     absence.PAUSES_S = (0.1, 0.1, 0.1, 0.2, 0.2, 0.2)  # the waits that are no settings

@@ -167,7 +167,7 @@ class World:
         if wanted is not None and order.status != wanted:
             wrong.append(f"order {order.pk} is {order.status} instead of {wanted}: {order.error_message}")
         count = sum(one.client_id == order.client_id for one in truth.orders)
-        if wanted is not None and count != (wanted == Status.FILLED):
+        if wanted is not None and count != (wanted in (Status.FILLED, Status.CANCELLED)):
             wrong.append(f"the exchange has {count} orders of order {order.pk}, which is to be {wanted}")
         if wanted == Status.FILLED and order.purpose != Purpose.ENTRY and not self.is_flat():
             wrong.append("the position is still open")
