@@ -49,15 +49,17 @@ def plan_entry(
     *,
     bot: Bot,
     cycle: Cycle,
-    quote_amount: Decimal,
     notional: Decimal,
     plan: dict[str, Any],
     now: datetime,
     valid_until: datetime | None,
     lease_epoch: int,
+    quote_amount: Decimal | None = None,
+    amount: Decimal | None = None,
 ) -> Order:
-    """A market buy of `quote_amount` with `notional` (fees included) reserved for it, both in quote currency.
+    """A market buy with `notional` (quote currency, fees included) reserved for it.
 
+    quote_amount: the money it spends, quote currency; or amount: what it buys, base currency, at an exchange that asks for that.
     Call inside the transaction that stores the decision. Asking again for the same slot gives the order that is there.
     """
     return _plan(
@@ -68,6 +70,7 @@ def plan_entry(
         purpose=Purpose.ENTRY,
         side=Side.BUY,
         quote_amount=quote_amount,
+        amount=amount,
         plan=plan,
         now=now,
         valid_until=valid_until,

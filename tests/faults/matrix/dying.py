@@ -157,11 +157,6 @@ class DyingCancel(Dying):
 class DyingCycle(Dying):
     """A cycle's runner ends; another one goes on with the same slot, and the gateway sends what was planned."""
 
-    @property
-    def waits_for(self) -> str:
-        """See Cell."""
-        return "entries that are sized in base, which Bitget asks for" if (self.venue, self.kind) == ("bitget", "entry") else ""
-
     def run(self, lab: Lab) -> None:
         """See Cell."""
         world = worlds.make(lab, self.venue)

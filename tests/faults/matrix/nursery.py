@@ -5,6 +5,7 @@ Run as `python -m tests.faults.matrix.nursery`. Lines of JSON go in: {"role", "c
 A child is a real process: its own connections, its own leases, and nothing of it left when it is killed.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 import django
 
 STDOUT, STDERR = 1, 2
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -41,6 +43,8 @@ def _be(wanted: dict[str, Any]) -> NoReturn:
     from tests.faults.matrix import roles
 
     code = 1
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives the tests
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})

@@ -14,14 +14,14 @@ from django.db.models import QuerySet
 from dgbot.accounts.models import User
 from dgbot.base.machine import machine_now
 from dgbot.core.interval import Interval
-from dgbot.core.types import Candle, Mode, Purpose, Side
-from risk.models import RiskProfile
+from dgbot.core.types import Candle, Mode, Purpose
+from risk.models import VALIDATOR_RANGES, RiskProfile
 from tests import factories
 from tests.fakes.core.books import ladder
 from tests.faults import invariants, truth
 from tests.faults.matrix.lab import Lab, rows, wait_until
 from tests.faults.truth import Truth
-from trading.domain.lifecycle import CLOSED_VALUES, Actor, Status
+from trading.domain.lifecycle import CLOSED_VALUES, Status
 from trading.exchanges.keys import ApiKey
 from trading.models import (
     AccountBalance,
@@ -33,6 +33,7 @@ from trading.models import (
     CycleStatus,
     ExchangeAccount,
     KeyStatus,
+    KrwRate,
     Order,
     Position,
     SimulatedMarket,
@@ -101,20 +102,15 @@ class World:
         if self.venue != "bitget":
             return factories.planned_entry(self.bot, slot=now, quote_amount=QUOTE_AMOUNT)
         with transaction.atomic():
-            return orders._plan(
+            return orders.plan_entry(
                 bot=self.bot,
                 cycle=factories.cycle(self.bot, slot=now),
-                position=None,
-                decision_key=f"slot:{now.isoformat()}:entry",
-                purpose=Purpose.ENTRY,
-                side=Side.BUY,
                 amount=AMOUNT,
+                notional=AMOUNT * PRICES["ETHUSDT"],
                 plan=factories.PLAN,
                 now=now,
                 valid_until=None,
                 lease_epoch=1,
-                notional=AMOUNT * PRICES["ETHUSDT"],
-                actor=Actor.PLANNER,
             )
 
     def plan_exit(self) -> Order:
@@ -192,6 +188,7 @@ def make(lab: Lab, venue: str) -> World:
         simulated_market=_late_market(name) if venue == "simulated" else None,
     )
     MONEY[venue](lab, account, name)
+    KrwRate.objects.create(currency="USDT", krw_per_unit=1400, source="matrix", known_at=machine_now(), recorded_at=machine_now())
     told = {"asset": account.quote_currency, "free": USDT if venue == "bitget" else KRW, "locked": 0}
     AccountBalance.objects.create(account=account, **told, known_at=machine_now(), recorded_at=machine_now())
     bot = Bot.objects.create(
@@ -201,6 +198,7 @@ def make(lab: Lab, venue: str) -> World:
         name=f"bot of {name}",
         symbol=SYMBOL.get(venue, "KRW-BTC"),
         strategy="eager",
+        filter_mode="off",
         allocation=USDT if venue == "bitget" else KRW,
         trade_amount=Decimal(500) if venue == "bitget" else QUOTE_AMOUNT,
         anchor_at=None if venue == "simulated" else machine_now().replace(minute=0, second=0, microsecond=0) - HISTORY,
@@ -257,7 +255,7 @@ def _switch_on() -> None:
     for key, value in (("bot_status", {"enabled": True}), ("target_symbols", {"symbols": ["KRW-BTC", "ETH/USDT:USDT"]})):
         if BotConfig.objects.get(key=key).value != value:
             config.change(key=key, value=value, by="matrix", reason="matrix")
-    RiskProfile.objects.update(rsi_buy_limit=100)  # what a cycle proposes is no matter here
+    RiskProfile.objects.update(rsi_buy_limit=100, **dict.fromkeys(VALIDATOR_RANGES))  # whether a proposal is wise is no matter here
 
 
 def _open_markets(lab: Lab) -> None:

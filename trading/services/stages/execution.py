@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from dgbot.core.money import plain
+from dgbot.core.money import plain, round_down
 from dgbot.core.types import OrderBook, Side
 from risk import services as risk
 from risk.domain.exits import ExitReason
@@ -96,11 +96,15 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
     refusals += _unsellable(context, book=collected.book, quote_amount=size.quote_amount)
     if refusals:
         return None, Outcome(Action.STOP, refusals, data)
+    sized = _as_asked_for(context, book=collected.book, quote_amount=size.quote_amount)
+    if not any(sized.values()):
+        least = f"{context.rules.lot_step:f} {context.rules.base}"
+        return None, Outcome(Action.STOP, (Reason("under_a_lot", f"{size.quote_amount:f} buys less than one lot of {least}."),), data)
     fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
     order = orders.plan_entry(
         bot=context.bot,
         cycle=context.cycle,
-        quote_amount=size.quote_amount,
+        **sized,
         notional=size.quote_amount * (1 + fee_rate),
         plan={**entry.plan, "liquidity": data},
         now=context.now,
@@ -109,6 +113,14 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
     )
     reason = Reason("entry_planned", f"Order {order.pk} buys {context.bot.symbol} for {size.quote_amount:f} {context.rules.quote}.")
     return order, Outcome(Action.CONTINUE, (reason,), {**data, "order": order.pk})
+
+
+def _as_asked_for(context: Context, *, book: OrderBook, quote_amount: Decimal) -> dict[str, Decimal]:
+    """An entry's size as the exchange takes it: the money, or whole lots which that money buys at the average price of the book."""
+    if context.venue.exchange.capabilities.market_buy_in_quote:
+        return {"quote_amount": quote_amount}
+    price = liquidity.measure(book=book, side=Side.BUY, quote_amount=quote_amount).expected_avg_price or book.asks[0].price
+    return {"amount": round_down(quote_amount / price, step=context.rules.lot_step)}
 
 
 def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
