@@ -3,6 +3,7 @@
 Losses have their own latch, safe mode, which only blocks entries, too; a price that is unknown blocks its market while it is unknown.
 """
 
+import json
 from datetime import timedelta
 
 from django.conf import settings
@@ -73,7 +74,7 @@ def facts_of(account: ExchangeAccount) -> Facts:
         answers=answers,
         rejected=rejected,
         resurrected=tuple(sorted(resurrected or ())),
-        sent_by_bot={} if is_recorded else {int(bot): count for bot, count in (by_bot or {}).items()},
+        sent_by_bot={} if is_recorded else {int(bot): count for bot, count in json.loads(by_bot or "{}").items()},
     )
 
 
