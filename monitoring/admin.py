@@ -99,6 +99,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Schedules"), "schedule", "django_celery_beat_periodictask", "django_celery_beat.view_periodictask"),
                 _item(_("Risk profiles"), "shield", "risk_riskprofile", "risk.view_riskprofile"),
                 _item(_("Kill switches"), "emergency_home", "risk_killswitch", "risk.view_killswitch"),
+                _item(_("Analysts"), "neurology", "trading_analyst", "trading.view_analyst"),
+                _item(_("Prompts"), "edit_document", "trading_prompttemplate", "trading.view_prompttemplate"),
                 _item(_("Accounts"), "account_balance", "trading_exchangeaccount", "trading.view_exchangeaccount"),
             ],
         },
@@ -108,6 +110,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("Cycles"), "cycle", "trading_cycle", "trading.view_cycle"),
                 _item(_("Decisions"), "psychology", "trading_decision", "trading.view_decision"),
+                _item(_("Analyst calls"), "forum", "trading_analystcall", "trading.view_analystcall"),
                 _item(_("Orders"), "receipt_long", "trading_order", "trading.view_order"),
                 _item(_("Trades"), "swap_horiz", "trading_trade", "trading.view_trade"),
                 _item(_("Positions"), "stacked_line_chart", "trading_position", "trading.view_position"),

@@ -22,4 +22,5 @@ class TradingConfig(AppConfig):
         registry.register(35, "keys in the environment", seeds.import_keys)
         registry.register(40, "settings", seeds.create_settings)
         registry.register(50, "schedules", seeds.create_schedules)
+        registry.register(55, "prompt", seeds.create_prompt)
         registry.register(60, "demo", seeds.create_demo)

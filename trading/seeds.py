@@ -70,6 +70,13 @@ def create_schedules() -> str | None:
     return f"Schedules added: {', '.join(added)}." if added else None
 
 
+def create_prompt() -> str | None:
+    """The prompt analysts begin with."""
+    from trading.services import analysts
+
+    return analysts.create_first_prompt()
+
+
 def create_demo() -> str | None:
     """A simulated market with one account and one running bot, for the operator account; only where there is no bot at all."""
     owner = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()

@@ -8,7 +8,7 @@ VIEWER, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "operator", "risk manager", "a
 _SEEN = [
     *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
-    *(f"trading.view_{name}" for name in ("configversion", "krwrate")),
+    *(f"trading.view_{name}" for name in ("configversion", "krwrate", "analyst", "prompttemplate", "analystcall")),
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch", "killswitchchange")),
     *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
@@ -18,6 +18,7 @@ _SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
 _STEERED = [
     "trading.add_bot",
     "trading.change_bot",
+    *(f"trading.{deed}_{name}" for deed in ("add", "change") for name in ("analyst", "prompttemplate")),
     "risk.add_killswitch",  # to raise it; lowering is for those who may change it
     "backtests.add_candleseries",  # upload
     "backtests.add_candlesync",

@@ -14,6 +14,7 @@ from dgbot import env
 from dgbot.core.errors import CredentialsRefused, ExchangeUnavailable, VenueUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.types import Candle, Mode, OrderRequest, OrderType, Side
+from risk.models import RiskProfile
 from risk.seeds import create_profiles
 from tests import factories
 from tests.contracts.exchange_stages import sparse_candles
@@ -72,6 +73,7 @@ def gateway_turn() -> None:
 
 def test_a_paper_bot_trades_the_real_book_with_pretended_money(fake, monkeypatch):
     create_profiles()
+    RiskProfile.objects.update(fakeout_adx=None)  # this market has neither trend nor volume
     config.create_missing()
     config.change(key="bot_status", value={"enabled": True}, by=factories.user(), reason="test")
     monkeypatch.setitem(STRATEGIES, "eager", factories.eager_strategy())

@@ -23,6 +23,8 @@ from trading.domain.ledger import moved as moved_legs
 from trading.domain.lifecycle import MAYBE_SENT, MOVES, Actor, Status
 from trading.models import (
     AccountBalance,
+    Analyst,
+    AnalystCall,
     Bot,
     Decision,
     KrwRate,
@@ -30,6 +32,7 @@ from trading.models import (
     Order,
     PortfolioSnapshot,
     Position,
+    PromptTemplate,
     Trade,
     VenueAccount,
     VenueFill,
@@ -46,6 +49,7 @@ NOT_MONEY = {  # every other NUMERIC column, with its digits: a new one must be 
     ("portfolio_snapshots", "total_value_krw"): (20, 2),
     ("portfolio_snapshots", "total_value_usd"): (20, 2),
     ("simulated_markets", "speed"): (10, 2),
+    ("analysts", "temperature"): (3, 2),
     ("risk_profiles", "rsi_buy_limit"): (5, 2),
     **{
         ("risk_profiles", name): (6, 4)
@@ -80,6 +84,7 @@ NOT_MONEY = {  # every other NUMERIC column, with its digits: a new one must be 
     },
 }
 MAY_BE_NEGATIVE = {
+    ("risk_profiles", "filter_sharpe"),
     ("positions", "fees"),
     ("trades", "fee"),
     ("venue_fills", "fee"),
@@ -243,6 +248,15 @@ def decision_of(bot: Bot, cycle_pk: int) -> int:
     ).pk
 
 
+def call_of(bot: Bot) -> AnalystCall:
+    """A question to a model, on its way."""
+    prompt = PromptTemplate.objects.create(name=f"schema{bot.pk}", version=1, system="Judge.")
+    analyst = Analyst.objects.create(name=f"schema{bot.pk}", model="m", prompt=prompt, input_price=1, output_price=1)
+    return AnalystCall.objects.create(
+        analyst=analyst, bot=bot, user=bot.user, purpose="decision", prompt=prompt, model="m", messages=[], reserved_cost=1
+    )
+
+
 def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
     """One legal row in every table that holds money or belongs to a user; table → primary key."""
     bot = factories.bot(mode=mode)
@@ -250,7 +264,10 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
     order, held = factories.planned_entry(bot), factories.position(bot)
     create_profiles()
     key = f"account-{bot.account_id}"
+    call = call_of(bot)
     return {
+        "analysts": call.analyst_id,
+        "analyst_calls": call.pk,
         "exchange_accounts": bot.account_id,
         "bots": bot.pk,
         "cycles": order.cycle_id or 0,

@@ -18,7 +18,8 @@ from backtests.strategies.base import Bounds, Strategy
 from backtests.strategies.registry import STRATEGIES
 from dgbot.base.reasoned import ReasonedForm
 from dgbot.core.errors import BadInput
-from trading.models import Bot
+from trading.models import Analyst, Bot
+from trading.models.bots import RULES
 
 PREFIX = "parameter_"
 
@@ -27,6 +28,7 @@ class BotForm(ReasonedForm):
     """A bot takes its owner and mode from its account; both never change."""
 
     strategy = forms.ChoiceField(label=_("Strategy"), widget=UnfoldAdminSelectWidget)
+    analyst = forms.ChoiceField(label=_("Analyst"), widget=UnfoldAdminSelectWidget, help_text=_("Analysts are made under Analysts."))
     shown_strategy = forms.CharField(required=False, widget=forms.HiddenInput)
 
     chosen: Strategy[Any]  # whose fields these are; set by form_for
@@ -58,6 +60,9 @@ class BotForm(ReasonedForm):
         super().__init__(*args, **kwargs)
         strategy: Any = self.fields["strategy"]
         strategy.choices = [(one.name, now(one.title)) for one in STRATEGIES.values()]
+        names = {RULES, self.instance.analyst, *Analyst.objects.filter(is_enabled=True).values_list("name", flat=True)}
+        analyst: Any = self.fields["analyst"]
+        analyst.choices = [(RULES, now("the rules alone")), *((name, name) for name in sorted(names - {RULES}))]
         begins_with = self._begins_with()
         self.initial = {**self.initial, **begins_with}
         if self.is_bound and self.data.get("shown_strategy", self.chosen.name) != self.chosen.name:

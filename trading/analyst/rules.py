@@ -7,7 +7,7 @@ import numpy as np
 
 from backtests.candles.series import Candles
 from backtests.indicators import rsi14
-from backtests.strategies.base import UNKNOWN, YES, Parameters, Strategy
+from backtests.strategies.base import UNKNOWN, YES, Parameters, Signals, Strategy
 from backtests.strategies.exits import exit_at_close
 from dgbot.core.money import SMALLEST_STEP, from_float, plain
 from trading.domain.stages import DecisionKind, Proposal
@@ -27,13 +27,13 @@ def propose_entry(*, candles: Candles, strategy: Strategy[Parameters], parameter
     if entry != YES:
         short = " It would open a short, which rules do not propose." if signals.short_entry[-1] == YES else ""
         return Proposal(DecisionKind.HOLD, f"{strategy.name} proposes nothing: {told}.{short}", gates=gates, indicators=indicators)
-    plan = {
-        "stop_distance": _money(signals.stop_distance[-1]),
-        "target_distance": _money(signals.target_distance[-1]),
-        "fakeout_distance": _money(signals.fakeout_distance[-1]),
-        "strength": None if math.isnan(signals.strength[-1]) else repr(float(signals.strength[-1])),
-    }
+    plan = _plan(signals)
     return Proposal(DecisionKind.BUY, f"{strategy.name} proposes a buy: {told}.", plan=plan, gates=gates, indicators=indicators)
+
+
+def plan_at_close(candles: Candles, strategy: Strategy[Parameters], parameters: Parameters) -> dict[str, str | None]:
+    """The distances the strategy gives an entry at the newest close, whoever proposes it; empty where it replays decisions."""
+    return {} if strategy.needs_decisions else _plan(strategy.signals(candles, parameters))
 
 
 def propose_exit(
@@ -64,6 +64,16 @@ def propose_exit(
     if reason is None:
         return Proposal(DecisionKind.HOLD, f"{strategy.name} keeps the position, {bars} bars after its fill.", indicators=indicators)
     return Proposal(DecisionKind.SELL, f"{strategy.name} leaves: {reason}.", exit_reason=reason, indicators=indicators)
+
+
+def _plan(signals: Signals) -> dict[str, str | None]:
+    """Distances in quote currency from the entry price; None: the strategy gives none."""
+    return {
+        "stop_distance": _money(signals.stop_distance[-1]),
+        "target_distance": _money(signals.target_distance[-1]),
+        "fakeout_distance": _money(signals.fakeout_distance[-1]),
+        "strength": None if math.isnan(signals.strength[-1]) else repr(float(signals.strength[-1])),
+    }
 
 
 def _why_unknown(candles: Candles, strategy: Strategy[Parameters], parameters: Parameters, told: str) -> str:

@@ -2,6 +2,7 @@
 
 from trading.models.accounts import AccountBalance, ExchangeAccount
 from trading.models.alarms import PriceAlarm
+from trading.models.analysts import Analyst, AnalystCall, CallPurpose, CallStatus, PromptTemplate
 from trading.models.bots import ACTIVE, Bot, BotStatus
 from trading.models.commands import Command, CommandKind, CommandState
 from trading.models.config import BotConfig, ConfigVersion
@@ -22,9 +23,13 @@ from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
 __all__ = [
     "ACTIVE",
     "AccountBalance",
+    "Analyst",
+    "AnalystCall",
     "Bot",
     "BotConfig",
     "BotStatus",
+    "CallPurpose",
+    "CallStatus",
     "CancelCommand",
     "Command",
     "CommandKind",
@@ -46,6 +51,7 @@ __all__ = [
     "PortfolioSnapshot",
     "Position",
     "PriceAlarm",
+    "PromptTemplate",
     "SendResult",
     "SimulatedMarket",
     "StageResult",

@@ -40,6 +40,18 @@ class Decision(models.Model):
     analyst = models.CharField(_("analyst"), max_length=40, editable=False)
     proposal = models.JSONField(_("proposal"), default=dict, editable=False, help_text=_("What the rules proposed, with its distances."))
     verdict = models.JSONField(_("verdict"), default=dict, editable=False, help_text=_("What the validator said, rule by rule."))
+    call = models.OneToOneField(
+        "trading.AnalystCall",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="decision",
+        verbose_name=_("analyst call"),
+        help_text=_("Empty when no model was asked."),
+    )
+    answer = models.JSONField(
+        _("answer"), null=True, editable=False, help_text=_("The model's answer as it was understood; empty without.")
+    )
     anchor_at = models.DateTimeField(_("candles start at"), editable=False, null=True, help_text=_("Open time of the first candle used."))
     candle_count = models.PositiveIntegerField(_("candles"), editable=False, default=0)
     candles_hash = models.CharField(

@@ -75,7 +75,7 @@ def summarise(bot: Bot) -> Summary:
 
 def stopped_entries(decisions: QuerySet[Decision]) -> dict[str, int]:
     """Gate → how many proposed entries it stopped: the quick filter, each rule of the validator, the analyst's veto."""
-    verdicts = decisions.filter(decision="buy", verdict__is_valid=False).values_list("verdict", flat=True)
+    verdicts = decisions.filter(verdict__is_valid=False).values_list("verdict", flat=True)
     return dict(sorted(Counter(gate for verdict in verdicts for gate in verdict.get("stopped_by", ())).items()))
 
 

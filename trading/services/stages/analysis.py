@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backtests.candles.series import Candles
@@ -19,8 +19,10 @@ from risk.domain.reasons import Reason
 from trading.analyst import rules
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome, Proposal
 from trading.domain.validator import OF_ANALYST, OF_BTC, Verdict, judge_buy
-from trading.models import Decision
-from trading.services.stages import conditions, quick_filter
+from trading.models import AnalystCall, Decision
+from trading.services import analysts
+from trading.services.analysts import Asked
+from trading.services.stages import conditions, consulting, quick_filter
 from trading.services.stages.context import Context
 from trading.services.stages.quick_filter import Filtered
 
@@ -29,29 +31,44 @@ NOT_ASKED = "not asked"  # nothing was proposed that it could stop
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known before anything is written. filtered, readings: of a proposed entry only."""
+    """What is known before anything is written. filtered, readings: of a proposed entry only.
+
+    proposal: what is decided so far; before: what the rules alone proposed. asked: what came of the question to a model, if any.
+    """
 
     proposal: Proposal
     filtered: Filtered | None = None
     readings: dict[str, float | None] | None = None
+    before: Proposal | None = None
+    asked: Asked | None = None
 
 
 def prepare(context: Context, collected: Collected) -> Prepared:
-    """Propose by the rules; for an entry also ask the quick filter and look at the market."""
+    """Propose by the rules; for an entry also ask the quick filter, look at the market, and ask the bot's analyst."""
     try:
         strategy = strategy_named(context.bot.strategy)
         parameters = strategy.parameters.of(context.bot.parameters)
     except BadInput as error:
         return Prepared(Proposal(DecisionKind.ABSTAIN, f"The strategy cannot run: {error}"))
     proposal = _propose(context, collected, strategy=strategy, parameters=parameters)
-    if proposal.decision is not DecisionKind.BUY:
+    question = consulting.question_for(context, collected, proposal=proposal)
+    if proposal.decision is not DecisionKind.BUY and question is None:
         return Prepared(proposal)
-    candles: Candles = collected.candles
-    return Prepared(
-        proposal,
-        filtered=quick_filter.judge(context, candles, strategy=strategy, parameters=parameters, thresholds=context.thresholds),
-        readings=conditions.read(context, collected),
-    )
+    filtered = None
+    if context.position is None:
+        candles: Candles = collected.candles
+        filtered = quick_filter.judge(context, candles, strategy=strategy, parameters=parameters, thresholds=context.thresholds)
+    prepared = Prepared(proposal, filtered=filtered)
+    if question is not None and (filtered is None or not filtered.stops):
+        asked = consulting.consult(context, collected, question=question, proposal=proposal, filtered=filtered)
+        plan = rules.plan_at_close(collected.candles, strategy, parameters) if context.position is None else {}
+        decided = consulting.decided(asked, question=question, proposal=proposal, plan=plan)
+        prepared = Prepared(decided, filtered=filtered, before=proposal, asked=asked)
+    if prepared.proposal.decision is not DecisionKind.BUY:
+        return prepared
+    confidence = prepared.asked.answer.confidence if prepared.asked is not None and prepared.asked.answer is not None else None
+    seen = {**conditions.read(context, collected), "confidence": None if confidence is None else float(confidence)}
+    return replace(prepared, readings=seen)
 
 
 def decide(context: Context, collected: Collected, prepared: Prepared) -> tuple[Decision, Outcome]:
@@ -61,7 +78,10 @@ def decide(context: Context, collected: Collected, prepared: Prepared) -> tuple[
     crash_point("analyst answered")
     decision = _store(context, collected, prepared=prepared, verdict=verdict)
     stopped = filtered.reasons if filtered is not None and filtered.stops else ()
-    reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *stopped, *verdict.reasons)
+    unheard = prepared.asked.reasons if prepared.asked is not None else ()
+    reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *unheard, *stopped, *verdict.reasons)
+    if consulting.FAILED in {reason.code for reason in unheard} and analysts.has_kept_failing(context.bot):
+        analysts.enter_safe_mode(context.bot, at=context.now)
     acts = proposal.decision in (DecisionKind.BUY, DecisionKind.SELL) and decision.verdict["is_valid"]
     data = {
         "quick_filter": NOT_ASKED if filtered is None else filtered.as_row(),
@@ -100,13 +120,15 @@ def _judge(context: Context, prepared: Prepared) -> Verdict:
     """Entries alone are judged; the rules state no probability, and BTC has no relation to itself."""
     if prepared.proposal.decision is not DecisionKind.BUY:
         return Verdict(is_valid=True)
-    skipped = OF_ANALYST | (OF_BTC if context.is_btc else frozenset())
+    skipped = (frozenset() if prepared.asked is not None else OF_ANALYST) | (OF_BTC if context.is_btc else frozenset())
     return judge_buy(prepared.readings or {}, thresholds=context.thresholds, skipped=skipped)
 
 
 def _store(context: Context, collected: Collected, *, prepared: Prepared, verdict: Verdict) -> Decision:
     bot, candles, proposal = context.bot, collected.candles, prepared.proposal
     count = 0 if candles is None else len(candles)
+    answer = None if prepared.asked is None else prepared.asked.answer
+    told = {} if prepared.before is None else {"rules": prepared.before.decision.value, "says": proposal.reason}
     previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
     decision = Decision(
         cycle=context.cycle,
@@ -116,11 +138,13 @@ def _store(context: Context, collected: Collected, *, prepared: Prepared, verdic
         mode=bot.mode,
         symbol=bot.symbol,
         decision=proposal.decision.value,
-        confidence=None,
-        reason=proposal.reason,
+        confidence=None if answer is None else answer.confidence,
+        reason=proposal.reason if answer is None else answer.reason,
         analyst=bot.analyst,
+        call=None if prepared.asked is None else prepared.asked.call,
+        answer=None if answer is None else answer.as_row(),
         market_data=_market_data(collected, prepared=prepared),
-        proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason},
+        proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason, **told},
         verdict=_verdict_row(prepared, verdict),
         anchor_at=candles.first_opened_at if count else None,
         candle_count=count,
@@ -152,7 +176,25 @@ def hash_of(decision: Decision) -> str:
         "candles_hash": decision.candles_hash,
         "created_at": decision.created_at.isoformat(),
     }
+    if decision.call is not None:
+        content |= {"answer": decision.answer, "call": call_content(decision.call)}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def call_content(call: AnalystCall) -> dict[str, Any]:
+    """What a question to a model was and brought, all of which the decision's hash covers."""
+    return {
+        "model": call.model,
+        "prompt": str(call.prompt),
+        "messages": call.messages,
+        "status": call.status,
+        "raw_answer": call.raw_answer,
+        "error": call.error,
+        "tokens": [call.input_tokens, call.output_tokens],
+        "cost": None if call.cost is None else plain(call.cost),
+        "latency_ms": call.latency_ms,
+        "request": call.request_id,
+    }
 
 
 def _market_data(collected: Collected, *, prepared: Prepared) -> dict[str, Any]:
@@ -174,6 +216,8 @@ def _verdict_row(prepared: Prepared, verdict: Verdict) -> dict[str, Any]:
     """What stopped a proposed entry, gate by gate: the quick filter as one, each rule of the validator as its own."""
     filtered = prepared.filtered
     stopped_by = ["quick_filter"] if filtered is not None and filtered.stops else []
+    if prepared.before is not None and prepared.before.decision is DecisionKind.BUY and prepared.proposal.decision is not DecisionKind.BUY:
+        stopped_by.append("analyst_silent" if prepared.proposal.decision is DecisionKind.ABSTAIN else "analyst_veto")
     stopped_by += [reason.code for reason in verdict.reasons]
     reasons = (*filtered.reasons, *verdict.reasons) if filtered is not None and filtered.stops else verdict.reasons
     return {
