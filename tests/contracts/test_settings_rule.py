@@ -82,12 +82,14 @@ def test_a_lower_amount_is_obeyed_by_the_next_cycle() -> None:
 @pytest.mark.parametrize("level", sorted(RISK_LEVELS))
 def test_the_risk_level_is_obeyed_by_the_next_cycle(level: str) -> None:
     w = eager_world()
+    RiskProfile.objects.update(divergence_limit=None)  # which few candles leave unknown
     change(w, "risk_level", level=level)
 
     order = run_and_send(w)
     profile = RiskProfile.objects.get(name=RISK_LEVELS[level], user=None)
     assert risk_check().data["risk_profile"] == profile.name
-    assert order is not None and D(order.plan["stop_fraction"]) == profile.stop_fraction
+    assert order is not None, StageResult.objects.get(stage="analysis").reasons
+    assert D(order.plan["stop_fraction"]) == profile.stop_fraction
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_while_the_feed_is_silent_no_bar_closes_and_entries_wait_with_the_reason
     frozen_at = candle_cycles(bot)
 
     watched = ticker.watched[bot.pk]
-    outcome = cycles.look(bot_id=bot.pk, venue=watched.venue, held_epoch=watched.epoch)
+    outcome = cycles.look([cycles.Held(bot.pk, venue=watched.venue, epoch=watched.epoch)])[bot.pk]
     assert outcome is not None and any("feed of upbit has said nothing" in reason.message for reason in outcome.reasons)
     stop_at = time.monotonic() + 1.0
     drive(ticker, fake, lambda: time.monotonic() > stop_at)

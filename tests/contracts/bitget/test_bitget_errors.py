@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dgbot.core.errors import (
+    ClientIdKnown,
     CredentialsRefused,
     ExchangeError,
     ExchangeMaintenance,
@@ -20,12 +21,15 @@ from trading.exchanges import bitget_errors
 
 UNKNOWN_FOR_ORDERS = {"40010", "40015", "40200", "40725", "40786", "41114", "429", "45001"}  # system's, duplicates, limits
 KEYS = {"40001", "40002", "40003", "40006", "40009", "40011", "40012", "40014", "40018", "40037", "40085", "40099"}
+DUPLICATES = {"40786"}
 MEANINGS = {"429": RateLimited, "40200": ExchangeMaintenance, "41114": ExchangeMaintenance}
 
 
 @pytest.mark.parametrize("code", sorted(DOCUMENTED))
 def test_an_order_answered_with_a_documented_code(fake, exchange, code):
-    expected = OutcomeUnknown if code in UNKNOWN_FOR_ORDERS else CredentialsRefused if code in KEYS else ExchangeRejected
+    expected = CredentialsRefused if code in KEYS else ExchangeRejected
+    if code in UNKNOWN_FOR_ORDERS:
+        expected = ClientIdKnown if code in DUPLICATES else OutcomeUnknown
     fake.server.faults.set(PLACE, _documented(code))
 
     with pytest.raises(ExchangeError) as told:
