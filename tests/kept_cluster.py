@@ -55,7 +55,7 @@ def _make(cluster: Path) -> None:
     places = Places(folder)
     try:
         with Servers(places, names=(POSTGRES,), throwaway=True):
-            url = places.database_url(user="postgres", name=MIGRATED)
+            url = places.database_url(name=MIGRATED)  # as the platform does: its role owns what it has made
             surroundings = {**os.environ, "DATABASE_URL": url, "DGBOT_DATA_DIR": str(folder)}
             subprocess.run([sys.executable, BASE_DIR / "manage.py", "migrate", "--verbosity=0"], env=surroundings, check=True)
         for old in KEPT.glob("*.cluster"):

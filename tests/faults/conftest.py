@@ -13,6 +13,7 @@ import pytest
 
 from dgbot.local.paths import Places
 from dgbot.local.servers import Servers
+from tests import kept_cluster
 from tests.faults.crew import PREPARED, Crew
 from tests.faults.platform import Platform
 
@@ -21,6 +22,7 @@ from tests.faults.platform import Platform
 def prepared() -> Iterator[Path]:
     """A data folder with a prepared database, its servers stopped: what every module starts from. PREPARED holds what was said."""
     with temporary_folder() as folder:
+        kept_cluster.put_into(Places(folder))
         with Servers(Places(folder)):
             (folder / PREPARED).write_text(Crew(folder).manage("prepare"))
         yield folder

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.matrix import worlds
-from tests.faults.matrix.cells import commit
+from tests.faults.matrix import record, worlds
+from tests.faults.matrix.cells import commit, every_cell
 from tests.faults.matrix.lab import Lab, lab_in
+from tests.scale import IS_FULL
 
 
 def pytest_report_header() -> str:
@@ -18,9 +19,11 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="module")
 def laboratory(folder: Path, django_db_blocker: Any) -> Iterator[Lab]:
-    """Servers, fakes and a warm nursery."""
+    """Servers, fakes and a warm nursery. A full run tells on the proof's page what has passed."""
     with django_db_blocker.unblock(), lab_in(folder, candles=worlds.candles) as made:
         yield made
+    if IS_FULL:
+        record.write_page(every_cell())
 
 
 @pytest.fixture

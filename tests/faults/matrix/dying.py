@@ -201,7 +201,8 @@ class DyingGuardian(Dying):
         world = worlds.make(lab, self.venue)
         world.buy()
         world.make_stop_due()
-        self.hit(lab.start("guardian", crash=f"{self.point}:1:{self.how}"))
+        occurrence = 2 if self.point == "order inserted" else 1  # a guardian first warms up with a plan of nothing
+        self.hit(lab.start("guardian", crash=f"{self.point}:{occurrence}:{self.how}"))
         if self.how == "SIGKILL":
             assert not Order.objects.filter(bot=world.bot, purpose="exit").exists(), "an exit is left of what was not committed"
         lab.start("guardian")
