@@ -1,7 +1,8 @@
 """Ticks and lots as integers, and what a market order pays: the float side of `TradingRules` and of the assumed book.
 
 A price is k · num / den with integers, so that it is the float nearest to the exchange's decimal, and comparing prices is exact.
-Bands are columns, highest first within one grid; grids are ordered by the instant they came into force.
+`grid` is the five columns of `setup.Columns.grid`: bands stand highest first within one grid, grids in the order in which they came
+into force. `book` is the two of `setup.Columns.book`. Everything here is folded into the kernels, so it is written for reading.
 """
 
 from math import ceil, floor
@@ -14,16 +15,17 @@ GRID_SLACK = 1e-8
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
-def band_of(at_ns: int, price: float, grid_from: Any, grid_offset: Any, band_start: Any) -> int:
-    """Index of the band that holds at `price` (quote) at `at_ns`; the first grid holds before its own time, too."""
-    grid = len(grid_from) - 1
-    while grid > 0 and grid_from[grid] > at_ns:
-        grid -= 1
-    band = grid_offset[grid]
-    last = grid_offset[grid + 1] - 1
+def tick_of(at_ns: int, price: float, grid: Any) -> tuple[float, float]:
+    """The tick, num and den, that holds at `price` (quote) at `at_ns`; the first grid holds before its own time, too."""
+    grid_from, grid_offset, band_start, band_num, band_den = grid
+    number = len(grid_from) - 1
+    while number > 0 and grid_from[number] > at_ns:
+        number -= 1
+    band = grid_offset[number]
+    last = grid_offset[number + 1] - 1
     while band < last and price < band_start[band]:
         band += 1
-    return band
+    return band_num[band], band_den[band]
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
@@ -53,17 +55,13 @@ def steps_down(value: float, num: float, den: float) -> float:
 
 
 @njit(nogil=True, forceinline=True, error_model="numpy")
-def market_price(
-    is_buy: bool, at_ns: int, price: float, away: float, grid_from: Any, grid_offset: Any, band_start: Any, band_num: Any, band_den: Any
-) -> float:
+def market_price(is_buy: bool, at_ns: int, price: float, away: float, grid: Any) -> float:
     """What a market order gets when the market is at `price` (quote): `away` (fraction) against us, then to the tick against us.
 
     A seller gets at least the lowest price there is.
     """
     raw = price * (1.0 + away) if is_buy else price * (1.0 - away)
-    band = band_of(at_ns, raw, grid_from, grid_offset, band_start)
-    num = band_num[band]
-    den = band_den[band]
+    num, den = tick_of(at_ns, raw, grid)
     steps = steps_up(raw, num, den) if is_buy else max(steps_down(raw, num, den), 1.0)
     return on_grid(steps, num, den)
 
@@ -72,3 +70,37 @@ def market_price(
 def whole_lots(amount_in_lots: float) -> float:
     """Down to a whole lot."""
     return floor(amount_in_lots + GRID_SLACK)
+
+
+@njit(nogil=True, forceinline=True, error_model="numpy")
+def walked_price(
+    is_buy: bool,
+    at_ns: int,
+    price: float,
+    total: float,
+    slippage: float,
+    book: Any,
+    grid: Any,
+) -> float:
+    """Average price of a market order worth `total` (quote, at the market price) in a book of assumed levels.
+
+    Level i lies slippage + depth_offset[i] (fraction) from the price, on the grid, and takes depth_quote[i]; what the book cannot
+    take pays its last level. Without levels there is one, at the slippage, as deep as needed.
+    """
+    depth_offset, depth_quote = book
+    if len(depth_offset) == 0:
+        return market_price(is_buy, at_ns, price, slippage, grid)
+    rest = total
+    paid = 0.0
+    bought = 0.0
+    last = len(depth_offset) - 1
+    for level in range(last + 1):
+        away = slippage + depth_offset[level]
+        at = market_price(is_buy, at_ns, price, away, grid)
+        taken = rest if level == last else min(rest, depth_quote[level])
+        paid += taken
+        bought += taken / at
+        rest -= taken
+        if rest <= 0.0:
+            break
+    return paid / bought

@@ -10,210 +10,36 @@ the order of the twin in `tests/engine_twin.py`, without fastmath, so that both 
 """
 
 from collections.abc import Callable
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
 from backtests.engine import kernel_cache
-from backtests.engine.grid import band_of, market_price, on_grid, steps_down, steps_up, whole_lots
-from backtests.engine.layout import AT_ADVERSE, AT_FAVOURABLE, AT_OPEN, ENTRY, SIZING_MODES, R, S, reason_code
-from risk.domain.exits import ExitReason
-from risk.domain.sizing import KELLY_CEILING as DECIMAL_KELLY_CEILING
-from risk.domain.sizing import KELLY_FLOOR as DECIMAL_KELLY_FLOOR
-from risk.domain.sizing import KELLY_TRADES, SizingMode
+from backtests.engine.breakers import start_day
+from backtests.engine.exits import (
+    LIQUIDATION,
+    NOTHING,
+    PARTIAL,
+    SIGNAL,
+    level_after,
+    liquidation_price,
+    next_exit,
+    part_of,
+    protect,
+    raised_stop,
+    reason_to_leave,
+    triggers,
+)
+from backtests.engine.grid import steps_up, tick_of, walked_price, whole_lots
+from backtests.engine.layout import AT_OPEN, ENTRY, R, S
+from backtests.engine.sizing import plan_entry
 
 kernel_cache.settle()
 
-STOP, TARGET, TRAILING = (reason_code(reason) for reason in (ExitReason.STOP, ExitReason.TARGET, ExitReason.TRAILING))
-PARTIAL, LIQUIDATION, FAKEOUT = (reason_code(reason) for reason in (ExitReason.PARTIAL, ExitReason.LIQUIDATION, ExitReason.FAKEOUT))
-WEAKENING, TIMEOUT = reason_code(ExitReason.WEAKENING), reason_code(ExitReason.TIMEOUT)
-HOLD, SIGNAL = reason_code(ExitReason.HOLD), reason_code(ExitReason.SIGNAL)
-
-FIXED, EQUITY_FRACTION = SIZING_MODES.index(SizingMode.FIXED), SIZING_MODES.index(SizingMode.EQUITY_FRACTION)
-RISK_AT_STOP, VOLATILITY = SIZING_MODES.index(SizingMode.RISK_AT_STOP), SIZING_MODES.index(SizingMode.VOLATILITY_TARGET)
-HALF_KELLY = SIZING_MODES.index(SizingMode.HALF_KELLY)
-KELLY_FLOOR, KELLY_CEILING = float(DECIMAL_KELLY_FLOOR), float(DECIMAL_KELLY_CEILING)
-
-# As plain integers: a kernel takes them as constants.
-(CASH, ALLOCATION, FEE_RATE, SLIPPAGE, LOTS_PER_UNIT, QUOTE_GRAIN, MINIMUM_TOTAL) = (
-    int(one) for one in (S.CASH, S.ALLOCATION, S.FEE_RATE, S.SLIPPAGE, S.LOTS_PER_UNIT, S.QUOTE_GRAIN, S.MINIMUM_TOTAL)
-)
-(STOP_FRACTION, TARGET_FRACTION, STOP_SCALE, TARGET_SCALE, FAKEOUT_SCALE, TRAIL_ATR) = (
-    int(one) for one in (S.STOP_FRACTION, S.TARGET_FRACTION, S.STOP_SCALE, S.TARGET_SCALE, S.FAKEOUT_SCALE, S.TRAIL_ATR)
-)
-(FAKEOUT_BARS, WEAKENING_ADX, WEAKENING_RATIO, TIMEOUT_BARS, TIMEOUT_PROFIT, HOLD_BARS, LEVELS, PROFIT_1) = (
-    int(one)
-    for one in (S.FAKEOUT_BARS, S.WEAKENING_ADX, S.WEAKENING_RATIO, S.TIMEOUT_BARS, S.TIMEOUT_PROFIT, S.HOLD_BARS, S.LEVELS, S.PROFIT_1)
-)
-(SPACING_NS, ENTRIES_PER_DAY, DAILY_LOSS, WEEKLY_LOSS, DRAWDOWN, LOSS_STREAK) = (
-    int(one) for one in (S.SPACING_NS, S.ENTRIES_PER_DAY, S.DAILY_LOSS, S.WEEKLY_LOSS, S.DRAWDOWN, S.LOSS_STREAK)
-)
-(SIZING, FIXED_AMOUNT, SIZE_FRACTION, LARGEST_AMOUNT, POSITION_FRACTION, LEVERAGE, MAINTENANCE, INTERVAL_NS) = (
-    int(one)
-    for one in (
-        S.SIZING,
-        S.FIXED_AMOUNT,
-        S.SIZE_FRACTION,
-        S.LARGEST_AMOUNT,
-        S.POSITION_FRACTION,
-        S.LEVERAGE,
-        S.MAINTENANCE,
-        S.INTERVAL_NS,
-    )
-)
-R_FINAL, R_BARS, R_SUM, R_SQUARES, R_LOSSES = (
-    int(one) for one in (R.FINAL_EQUITY, R.BARS, R.SUM_RETURNS, R.SUM_SQUARES, R.SUM_SQUARED_LOSSES)
-)
-R_DRAWDOWN, R_UNDER, R_POSITIONS, R_WINS, R_GROSS_WIN, R_GROSS_LOSS = (
-    int(one) for one in (R.MAX_DRAWDOWN, R.LONGEST_DRAWDOWN, R.POSITIONS, R.WINS, R.GROSS_WIN, R.GROSS_LOSS)
-)
-R_WIN_RETURNS, R_LOSS_RETURNS, R_MOST_WINS, R_MOST_LOSSES, R_BARS_HELD = (
-    int(one) for one in (R.SUM_WIN_RETURNS, R.SUM_LOSS_RETURNS, R.MOST_WINS, R.MOST_LOSSES, R.BARS_HELD)
-)
-R_HOLDING, R_TURNOVER, R_FEES, R_FUNDING, R_LIQUIDATIONS, R_ENTRIES, R_SAFE, R_FILLS, R_HELD = (
-    int(one) for one in (R.HOLDING_BARS, R.TURNOVER, R.FEES, R.FUNDING, R.LIQUIDATIONS, R.ENTRIES, R.SAFE_SINCE, R.FILLS, R.HELD_LOTS)
-)
-
-CURVE_BLOCK = 1024  # bars
-WEEK_DAYS_BEFORE = 6  # the week is today and the six trading days before it
 YES = 1
-
-
-@njit(nogil=True, forceinline=True, error_model="numpy")
-def size_entry(
-    p: Any,
-    side: float,
-    entry: float,
-    stop: float,
-    atr: float,
-    hint: float,
-    cash: float,
-    wins: float,
-    losses: float,
-    won: float,
-    lost: float,
-) -> float:
-    """Quote currency to spend, 0 for no trade: `risk.domain.sizing.wanted` and `size_within` in floats.
-
-    entry, stop: expected, quote. wins, losses: closed positions; won, lost: sums of their returns, fractions, both positive.
-    """
-    mode = int(p[SIZING])
-    equity = p[ALLOCATION] + (cash - p[CASH])
-    wanted = 0.0
-    if mode == FIXED:
-        wanted = p[FIXED_AMOUNT]
-    elif mode == EQUITY_FRACTION:
-        wanted = equity * p[SIZE_FRACTION]
-    elif mode == RISK_AT_STOP:
-        left_at = stop * (1.0 - side * p[SLIPPAGE])
-        loss = abs(entry - left_at) + p[FEE_RATE] * (entry + left_at)
-        wanted = equity * p[SIZE_FRACTION] * entry / loss
-    elif mode == VOLATILITY:
-        if not atr > 0.0:
-            return 0.0
-        wanted = equity * p[SIZE_FRACTION] * entry / atr
-    elif mode == HALF_KELLY:
-        count = wins + losses
-        if count < KELLY_TRADES or wins == 0.0 or losses == 0.0 or won <= 0.0 or lost <= 0.0:
-            return 0.0
-        half = (won - lost) / (2.0 * count * (won / wins))
-        if half < KELLY_FLOOR:
-            return 0.0
-        wanted = equity * min(half, KELLY_CEILING)
-    else:
-        wanted = cash * p[SIZE_FRACTION]
-    largest = min(p[LARGEST_AMOUNT], p[ALLOCATION], p[ALLOCATION] * p[POSITION_FRACTION])
-    # Margin is a share of the notional; the fee is paid on all of it.
-    payable = cash * p[LEVERAGE] / (1.0 + p[FEE_RATE] * p[LEVERAGE])
-    amount = whole_lots(min(wanted * hint, largest, payable) / p[QUOTE_GRAIN]) * p[QUOTE_GRAIN]
-    if not amount > 0.0 or amount < p[MINIMUM_TOTAL]:
-        return 0.0
-    # One lot less than could be bought must be worth an order at the profile's stop: what cannot be sold is trapped.
-    if (amount / entry - 1.0 / p[LOTS_PER_UNIT]) * (entry * (1.0 - side * p[STOP_FRACTION])) < p[MINIMUM_TOTAL]:
-        return 0.0
-    return amount
-
-
-@njit(nogil=True, forceinline=True, error_model="numpy")
-def protect(p: Any, side: float, entry: float, stop_distance: float, target_distance: float, num: float, den: float) -> tuple[float, float]:
-    """Stop and target: `risk.domain.exits.protect` in floats. NaN distances leave the profile's fractions alone."""
-    fall = p[STOP_FRACTION] if side > 0.0 else p[TARGET_FRACTION]
-    rise = p[TARGET_FRACTION] if side > 0.0 else p[STOP_FRACTION]
-    fall_distance = stop_distance if side > 0.0 else target_distance
-    rise_distance = target_distance if side > 0.0 else stop_distance
-    lower = entry * (1.0 - fall)
-    upper = entry * (1.0 + rise)
-    lower = max(lower, entry - fall_distance)
-    upper = min(upper, entry + rise_distance)
-    below = steps_up(entry, num, den) - 1.0
-    above = steps_down(entry, num, den) + 1.0
-    lower_price = on_grid(max(min(steps_up(lower, num, den), below), 1.0), num, den)
-    upper_price = on_grid(max(steps_down(upper, num, den), above), num, den)
-    if side > 0.0:
-        return lower_price, upper_price
-    return upper_price, lower_price
-
-
-@njit(nogil=True, forceinline=True, error_model="numpy")
-def triggers(is_perpetual: bool, side: float, stop: float, target: float, next_level: float, liquidation: float) -> tuple[float, float]:
-    """The two prices between which nothing happens inside a bar, lower first. next_level: NaN when none is left."""
-    nearest = target
-    if side * next_level < side * target:
-        nearest = next_level
-    worst = stop
-    if is_perpetual and side * liquidation > side * stop:
-        worst = liquidation
-    if side > 0.0:
-        return worst, nearest
-    return nearest, worst
-
-
-@njit(nogil=True, forceinline=True, error_model="numpy")
-def level_price(side: float, entry: float, profit: float, num: float, den: float) -> float:
-    """Where a partial level fires: `risk.domain.trailing.level_price` in floats."""
-    if side > 0.0:
-        return on_grid(max(steps_down(entry * (1.0 + profit), num, den), steps_down(entry, num, den) + 1.0), num, den)
-    return on_grid(max(min(steps_up(entry * (1.0 - profit), num, den), steps_up(entry, num, den) - 1.0), 1.0), num, den)
-
-
-@njit(nogil=True, forceinline=True, error_model="numpy")
-def walked_price(
-    is_buy: bool,
-    at_ns: int,
-    price: float,
-    total: float,
-    p: Any,
-    depth_offset: Any,
-    depth_quote: Any,
-    grid_from: Any,
-    grid_offset: Any,
-    band_start: Any,
-    band_num: Any,
-    band_den: Any,
-) -> float:
-    """Average price of a market order worth `total` (quote, at the market price) in a book of assumed levels.
-
-    Level i lies slippage + depth_offset[i] (fraction) from the price, on the grid, and takes depth_quote[i]; what the book cannot
-    take pays its last level. Without levels there is one, at the slippage, as deep as needed.
-    """
-    if len(depth_offset) == 0:
-        return market_price(is_buy, at_ns, price, p[SLIPPAGE], grid_from, grid_offset, band_start, band_num, band_den)
-    rest = total
-    paid = 0.0
-    bought = 0.0
-    last = len(depth_offset) - 1
-    for level in range(last + 1):
-        away = p[SLIPPAGE] + depth_offset[level]
-        at = market_price(is_buy, at_ns, price, away, grid_from, grid_offset, band_start, band_num, band_den)
-        taken = rest if level == last else min(rest, depth_quote[level])
-        paid += taken
-        bought += taken / at
-        rest -= taken
-        if rest <= 0.0:
-            break
-    return paid / bought
+CURVE_BLOCK = 1024  # bars
 
 
 def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the statements are those of the kernel
@@ -273,28 +99,30 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
             keeps_curve = len(equity) > 0
             keeps_fills = len(fill_bar) > 0
             # Taken out once: settings may not change, but the compiler cannot know that.
-            fee_rate = p[FEE_RATE]
-            slippage = p[SLIPPAGE]
-            sizes_by_stop = int(p[SIZING]) == RISK_AT_STOP
-            lots_per_unit = p[LOTS_PER_UNIT]
-            interval_ns = int(p[INTERVAL_NS])
-            spacing_ns = int(p[SPACING_NS])
-            entries_per_day = int(p[ENTRIES_PER_DAY])
-            fakeout_bars = int(p[FAKEOUT_BARS])
-            weakening_adx = p[WEAKENING_ADX]
-            weakening_ratio = p[WEAKENING_RATIO]
-            timeout_bars = int(p[TIMEOUT_BARS])
-            hold_bars = int(p[HOLD_BARS])
-            level_count = int(p[LEVELS])
+            fee_rate = p[S.FEE_RATE]
+            slippage = p[S.SLIPPAGE]
+            allocation = p[S.ALLOCATION]
+            daily_loss = p[S.DAILY_LOSS]
+            weekly_loss = p[S.WEEKLY_LOSS]
+            grid = (grid_from, grid_offset, band_start, band_num, band_den)
+            book = (depth_offset, depth_quote)
+            lots_per_unit = p[S.LOTS_PER_UNIT]
+            interval_ns = int(p[S.INTERVAL_NS])
+            spacing_ns = int(p[S.SPACING_NS])
+            entries_per_day = int(p[S.ENTRIES_PER_DAY])
+            fakeout_bars = int(p[S.FAKEOUT_BARS])
+            weakening_adx = p[S.WEAKENING_ADX]
+            weakening_ratio = p[S.WEAKENING_RATIO]
+            timeout_bars = int(p[S.TIMEOUT_BARS])
+            hold_bars = int(p[S.HOLD_BARS])
             weakens = weakening_adx > 0.0 and len(strength) > 0
-            trails = p[TRAIL_ATR] > 0.0
+            trails = p[S.TRAIL_ATR] > 0.0
             says_leave_long = len(leave_long) > 0
             says_leave_short = len(leave_short) > 0
             has_funding = is_perpetual and len(funding) > 0
-            drawdown_keeps = 1.0 - p[DRAWDOWN] if p[DRAWDOWN] > 0.0 else -np.inf
-            minimum_total = p[MINIMUM_TOTAL]
+            drawdown_keeps = 1.0 - p[S.DRAWDOWN] if p[S.DRAWDOWN] > 0.0 else -np.inf
 
-            cash = p[CASH]
+            cash = p[S.CASH]
             previous = cash
             peak = cash
             drawdown_floor = peak * drawdown_keeps
@@ -335,7 +163,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
 
             cursor = 0
             signal = 0
-            pending_exit = 0
+            pending_exit = NOTHING
             pending_entry = 0.0
             pending_lots = 0.0
 
@@ -403,20 +231,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             while begun >= day_first[day + 1]:
                                 day += 1
                             next_day = day_first[day + 1]
-                            day_starts[day] = cash
-                            week_start = cash
-                            for past in range(max(day - WEEK_DAYS_BEFORE, 0), day):
-                                if not isnan(day_starts[past]):
-                                    week_start = day_starts[past]
-                                    break
-                            base = p[ALLOCATION]
-                            if 0.0 < cash < base:
-                                base = cash
-                            floor_equity = -np.inf
-                            if p[DAILY_LOSS] > 0.0:
-                                floor_equity = cash - p[DAILY_LOSS] * base
-                            if p[WEEKLY_LOSS] > 0.0:
-                                floor_equity = max(floor_equity, week_start - p[WEEKLY_LOSS] * base)
+                            floor_equity = start_day(day, cash, allocation, daily_loss, weekly_loss, day_starts)
                             if not is_safe and cash <= floor_equity:
                                 is_safe = True
                                 safe_since = begun
@@ -436,33 +251,23 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         wanted_side = 1.0
                         if is_perpetual:
                             wanted_side = float(entry_side[cursor])
-                        expected = market_price(
-                            wanted_side > 0.0, now, closes[t], slippage, grid_from, grid_offset, band_start, band_num, band_den
-                        )
-                        expected_stop = 0.0
-                        if sizes_by_stop:
-                            band = band_of(now, expected, grid_from, grid_offset, band_start)
-                            expected_stop, _target = protect(
-                                p,
-                                wanted_side,
-                                expected,
-                                entry_stop[signal] * p[STOP_SCALE],
-                                entry_target[signal] * p[TARGET_SCALE],
-                                band_num[band],
-                                band_den[band],
-                            )
-                        pending_entry = size_entry(
+                        pending_entry, expected = plan_entry(
                             p,
                             wanted_side,
-                            expected,
-                            expected_stop,
+                            now,
+                            closes[t],
+                            entry_stop[signal],
+                            entry_target[signal],
                             entry_atr[signal],
                             entry_hint[signal],
+                            allocation + (cash - p[S.CASH]),
                             cash,
+                            np.inf,
                             wins,
                             positions - wins,
                             win_returns,
                             loss_returns,
+                            grid,
                         )
                         if is_perpetual and pending_entry > 0.0:
                             pending_lots = whole_lots(pending_entry * lots_per_unit / expected)
@@ -474,37 +279,22 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                 o = opens[t]
                 at_ns = open_time[t]
                 if pending_entry > 0.0:
-                    entry_price = walked_price(
-                        side > 0.0,
-                        at_ns,
-                        o,
-                        pending_entry,
-                        p,
-                        depth_offset,
-                        depth_quote,
-                        grid_from,
-                        grid_offset,
-                        band_start,
-                        band_num,
-                        band_den,
-                    )
+                    entry_price = walked_price(side > 0.0, at_ns, o, pending_entry, slippage, book, grid)
                     lots = pending_lots if is_perpetual else whole_lots(pending_entry * lots_per_unit / entry_price)
                     amount = lots / lots_per_unit
                     cost = amount * entry_price
-                    band = band_of(at_ns, entry_price, grid_from, grid_offset, band_start)
-                    num = band_num[band]
-                    den = band_den[band]
+                    num, den = tick_of(at_ns, entry_price, grid)
                     fees = cost * fee_rate
                     is_payable = True
                     if is_perpetual:
-                        is_payable = cost / p[LEVERAGE] + fees <= cash
+                        is_payable = cost / p[S.LEVERAGE] + fees <= cash
                     pending_entry = 0.0
                     if lots <= 0.0 or steps_up(entry_price, num, den) < 2.0 or not is_payable:
                         lots = 0.0  # refused by the exchange: nothing fits under this price, or its margin is gone
                         continue
                     if is_perpetual:
                         cash -= fees
-                        liquidation = entry_price * (1.0 - side / p[LEVERAGE]) / (1.0 - side * p[MAINTENANCE])
+                        liquidation = liquidation_price(p, side, entry_price)
                     else:
                         cash -= cost + fees
                     sold = 0.0
@@ -522,18 +312,16 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         count = 0
                     count += 1
                     stop, target = protect(
-                        p, side, entry_price, entry_stop[signal] * p[STOP_SCALE], entry_target[signal] * p[TARGET_SCALE], num, den
+                        p, side, entry_price, entry_stop[signal] * p[S.STOP_SCALE], entry_target[signal] * p[S.TARGET_SCALE], num, den
                     )
-                    fakeout_price = entry_price - side * (entry_fakeout[signal] * p[FAKEOUT_SCALE])
-                    timeout_price = entry_price * (1.0 + side * p[TIMEOUT_PROFIT])
+                    fakeout_price = entry_price - side * (entry_fakeout[signal] * p[S.FAKEOUT_SCALE])
+                    timeout_price = entry_price * (1.0 + side * p[S.TIMEOUT_PROFIT])
                     signal_strength = entry_strength[signal]
-                    trail = entry_atr[signal] * p[TRAIL_ATR]
+                    trail = entry_atr[signal] * p[S.TRAIL_ATR]
                     water = entry_price
                     has_trailed = False
                     levels_taken = 0
-                    next_level = nan
-                    if level_count > 0:
-                        next_level = level_price(side, entry_price, p[PROFIT_1], num, den)
+                    next_level = level_after(p, 0, side, entry_price, num, den)
                     if keeps_fills:
                         fill_bar[fills] = t
                         fill_side[fills] = 1 if side > 0.0 else -1
@@ -569,78 +357,26 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                     if low <= low_trigger or high >= high_trigger:
                         o = opens[t]
                         at_ns = open_time[t]
-                        adverse = low if side > 0.0 else high
-                        favourable = high if side > 0.0 else low
                         where = AT_OPEN
                         while lots > 0.0:
-                            reason = 0
-                            at = o
-                            if pending_exit != 0:
-                                reason = pending_exit
-                            elif where == AT_OPEN:
-                                if is_perpetual and side * o <= side * liquidation:
-                                    reason = LIQUIDATION
-                                elif side * o <= side * stop:
-                                    reason = TRAILING if has_trailed else STOP
-                                elif side * o >= side * target:
-                                    reason = TARGET
-                                elif levels_taken < level_count and side * o >= side * next_level:
-                                    reason = PARTIAL
-                                else:
-                                    where = AT_ADVERSE
-                                    continue
-                            elif where == AT_ADVERSE:
-                                if is_perpetual and side * liquidation > side * stop and side * adverse <= side * liquidation:
-                                    reason = LIQUIDATION
-                                    at = liquidation
-                                elif side * adverse <= side * stop:
-                                    reason = TRAILING if has_trailed else STOP
-                                    at = stop
-                                else:
-                                    where = AT_FAVOURABLE
-                                    continue
-                            elif levels_taken < level_count and side * next_level < side * target:
-                                if side * favourable < side * next_level:
-                                    break
-                                reason = PARTIAL
-                                at = next_level
-                            else:
-                                if side * favourable < side * target:
-                                    break
-                                reason = TARGET
-                                at = target
+                            reason, at, where = next_exit(
+                                is_perpetual, pending_exit, where, side, o, high, low, stop, target, next_level, liquidation, has_trailed
+                            )
+                            if reason == NOTHING:
+                                break
                             selling = lots
                             if reason == PARTIAL:
-                                selling = min(whole_lots(lots * p[PROFIT_1 + 2 * levels_taken + 1]), lots)
-                                if (lots - selling) / lots_per_unit * at < minimum_total:
-                                    selling = lots
-                                if selling / lots_per_unit * at < minimum_total:
-                                    selling = 0.0
+                                selling = part_of(p, lots, levels_taken, at)
                                 levels_taken += 1
-                                next_level = nan
-                                if levels_taken < level_count:
-                                    next_level = level_price(side, entry_price, p[PROFIT_1 + 2 * levels_taken], num, den)
+                                next_level = level_after(p, levels_taken, side, entry_price, num, den)
                                 if selling == 0.0:
                                     continue
                             part = selling / lots_per_unit
                             if reason == LIQUIDATION:
-                                price = entry_price * (1.0 - side / p[LEVERAGE])  # the margin is lost whole
+                                price = entry_price * (1.0 - side / p[S.LEVERAGE])  # the margin is lost whole
                                 fee = 0.0
                             else:
-                                price = walked_price(
-                                    side < 0.0,
-                                    at_ns,
-                                    at,
-                                    part * at,
-                                    p,
-                                    depth_offset,
-                                    depth_quote,
-                                    grid_from,
-                                    grid_offset,
-                                    band_start,
-                                    band_num,
-                                    band_den,
-                                )
+                                price = walked_price(side < 0.0, at_ns, at, part * at, slippage, book, grid)
                                 fee = part * price * fee_rate
                             total = part * price
                             if is_perpetual:
@@ -653,7 +389,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                             all_fees += fee
                             lots -= selling
                             amount = lots / lots_per_unit
-                            pending_exit = 0
+                            pending_exit = NOTHING
                             if keeps_fills:
                                 fill_bar[fills] = t
                                 fill_side[fills] = -1 if side > 0.0 else 1
@@ -682,7 +418,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                     loss_run += 1
                                     win_run = 0
                                     most_losses = max(most_losses, loss_run)
-                                    if p[LOSS_STREAK] > 0.0 and loss_run >= p[LOSS_STREAK] and not is_safe:
+                                    if p[S.LOSS_STREAK] > 0.0 and loss_run >= p[S.LOSS_STREAK] and not is_safe:
                                         is_safe = True
                                         safe_since = t
                         if lots == 0.0:
@@ -695,13 +431,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         water = best
                         followed = best - side * trail
                         if trails and side * followed > side * stop:
-                            band = band_of(open_time[i] + interval_ns, followed, grid_from, grid_offset, band_start)
-                            num_then = band_num[band]
-                            den_then = band_den[band]
-                            steps = steps_up(followed, num_then, den_then)
-                            if side < 0.0:
-                                steps = max(steps_down(followed, num_then, den_then), 1.0)
-                            stop = on_grid(steps, num_then, den_then)
+                            stop = raised_stop(side, followed, open_time[i] + interval_ns, grid)
                             has_trailed = True
                             watch = max(watch, side * stop)
                             low_trigger, high_trigger = triggers(is_perpetual, side, stop, target, next_level, liquidation)
@@ -735,20 +465,7 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                                 while t >= day_first[day + 1]:
                                     day += 1
                                 next_day = day_first[day + 1]
-                                day_starts[day] = worth
-                                week_start = worth
-                                for past in range(max(day - WEEK_DAYS_BEFORE, 0), day):
-                                    if not isnan(day_starts[past]):
-                                        week_start = day_starts[past]
-                                        break
-                                base = p[ALLOCATION]
-                                if 0.0 < worth < base:
-                                    base = worth
-                                floor_equity = -np.inf
-                                if p[DAILY_LOSS] > 0.0:
-                                    floor_equity = worth - p[DAILY_LOSS] * base
-                                if p[WEEKLY_LOSS] > 0.0:
-                                    floor_equity = max(floor_equity, week_start - p[WEEKLY_LOSS] * base)
+                                floor_equity = start_day(day, worth, allocation, daily_loss, weekly_loss, day_starts)
                                 guard = max(floor_equity, drawdown_floor)
                             next_event = min(next_event, next_day)
                         watch = side * stop
@@ -773,24 +490,15 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                         guard = -np.inf
                     # Leave at the next open? The order is that of the rules; `watch` is the highest price any of them asks for.
                     if side * close <= watch or (weakens and strength[i] < weak_under):
-                        age = t - opened
-                        if side * close <= side * stop:
-                            pending_exit = TRAILING if has_trailed else STOP
-                        elif 1 <= age <= fakeout_bars and side * close < side * fakeout_price:
-                            pending_exit = FAKEOUT
-                        elif weakens and strength[i] < weak_under:
-                            pending_exit = WEAKENING
-                        elif age > timeout_bars > 0 and side * close < side * timeout_price:
-                            pending_exit = TIMEOUT
-                        elif hold_bars > 0 and age + 1 >= hold_bars:
-                            pending_exit = HOLD
-                    if pending_exit == 0:
+                        is_weak = weakens and strength[i] < weak_under
+                        pending_exit = reason_to_leave(p, side, t - opened, close, stop, has_trailed, fakeout_price, is_weak, timeout_price)
+                    if pending_exit == NOTHING:
                         if side > 0.0:
                             if says_leave_long and leave_long[i] == YES:
                                 pending_exit = SIGNAL
                         elif says_leave_short and leave_short[i] == YES:
                             pending_exit = SIGNAL
-                    if pending_exit != 0:
+                    if pending_exit != NOTHING:
                         low_trigger = np.inf  # whatever the next bar does, its open is looked at
                     t += 1
                     if t >= last:
@@ -805,31 +513,31 @@ def _make(is_perpetual: bool) -> Callable[..., int]:  # noqa: PLR0915 - the stat
                 longest = max(longest, last - 1 - peak_bar)
                 if lowest < peak:
                     max_drawdown = max(max_drawdown, (peak - lowest) / peak)
-            results[number, R_FINAL] = final
-            results[number, R_BARS] = last - first
-            results[number, R_SUM] = sums
-            results[number, R_SQUARES] = squares
-            results[number, R_LOSSES] = squared_losses
-            results[number, R_DRAWDOWN] = max_drawdown
-            results[number, R_UNDER] = longest
-            results[number, R_POSITIONS] = positions
-            results[number, R_WINS] = wins
-            results[number, R_GROSS_WIN] = gross_win
-            results[number, R_GROSS_LOSS] = gross_loss
-            results[number, R_WIN_RETURNS] = win_returns
-            results[number, R_LOSS_RETURNS] = loss_returns
-            results[number, R_MOST_WINS] = most_wins
-            results[number, R_MOST_LOSSES] = most_losses
-            results[number, R_BARS_HELD] = bars_held
-            results[number, R_HOLDING] = holding_bars
-            results[number, R_TURNOVER] = turnover
-            results[number, R_FEES] = all_fees
-            results[number, R_FUNDING] = all_funding
-            results[number, R_LIQUIDATIONS] = liquidations
-            results[number, R_ENTRIES] = entries
-            results[number, R_SAFE] = safe_since
-            results[number, R_FILLS] = fills
-            results[number, R_HELD] = side * lots
+            results[number, R.FINAL_EQUITY] = final
+            results[number, R.BARS] = last - first
+            results[number, R.SUM_RETURNS] = sums
+            results[number, R.SUM_SQUARES] = squares
+            results[number, R.SUM_SQUARED_LOSSES] = squared_losses
+            results[number, R.MAX_DRAWDOWN] = max_drawdown
+            results[number, R.LONGEST_DRAWDOWN] = longest
+            results[number, R.POSITIONS] = positions
+            results[number, R.WINS] = wins
+            results[number, R.GROSS_WIN] = gross_win
+            results[number, R.GROSS_LOSS] = gross_loss
+            results[number, R.SUM_WIN_RETURNS] = win_returns
+            results[number, R.SUM_LOSS_RETURNS] = loss_returns
+            results[number, R.MOST_WINS] = most_wins
+            results[number, R.MOST_LOSSES] = most_losses
+            results[number, R.BARS_HELD] = bars_held
+            results[number, R.HOLDING_BARS] = holding_bars
+            results[number, R.TURNOVER] = turnover
+            results[number, R.FEES] = all_fees
+            results[number, R.FUNDING] = all_funding
+            results[number, R.LIQUIDATIONS] = liquidations
+            results[number, R.ENTRIES] = entries
+            results[number, R.SAFE_SINCE] = safe_since
+            results[number, R.FILLS] = fills
+            results[number, R.HELD_LOTS] = side * lots
         return fills
 
     return walk  # type: ignore[no-any-return]
@@ -900,11 +608,11 @@ def measure_curve(first: int, last: int, equity: Any, cash: float, results: Any)
                 peak_bar = t
     if lowest < peak:
         max_drawdown = max(max_drawdown, (peak - lowest) / peak)
-    results[R_SUM] = sums
-    results[R_SQUARES] = squares
-    results[R_LOSSES] = squared_losses
-    results[R_DRAWDOWN] = max_drawdown
-    results[R_UNDER] = max(longest, last - 1 - peak_bar)
+    results[R.SUM_RETURNS] = sums
+    results[R.SUM_SQUARES] = squares
+    results[R.SUM_SQUARED_LOSSES] = squared_losses
+    results[R.MAX_DRAWDOWN] = max_drawdown
+    results[R.LONGEST_DRAWDOWN] = max(longest, last - 1 - peak_bar)
 
 
 walk_spot = _make(is_perpetual=False)
