@@ -12,6 +12,7 @@ from backtests.engine.layout import AT_ADVERSE, AT_FAVOURABLE, AT_OPEN, ENTRY, R
 from risk.domain.sizing import SizingMode
 
 SLACK = 1e-8
+LEFT_OUT: Any = None
 
 
 @dataclass
@@ -57,24 +58,44 @@ class Position:
 
 
 @dataclass
+class Account:
+    """The money of a run and what may stop its entries: one symbol's own, or shared by several."""
+
+    cash: float
+    most_losses: float = 0.0  # losing positions in a row that trip the breaker; 0: off
+    streak: int = 0
+    is_safe: bool = False
+    safe_since: int = -1
+    now: int = 0
+
+    def lost_again(self) -> None:
+        self.streak += 1
+        if self.most_losses and self.streak >= self.most_losses:
+            self.trip()
+
+    def trip(self) -> None:
+        if not self.is_safe:
+            self.is_safe, self.safe_since = True, self.now
+
+
+@dataclass
 class Twin:
-    """One run. `fills` are (bar, side, reason, where, price, lots, fee)."""
+    """One symbol's run. `fills` are (bar, side, reason, where, price, lots, fee)."""
 
     settings: Any
     bands: list[tuple[int, list[tuple[float, float, float]]]]  # since, [(start, num, den)]
     day_begin: list[int]
     depth: list[tuple[float, float]]
     is_perpetual: bool
+    account: Account = LEFT_OUT
     fills: list[tuple[Any, ...]] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cash = self.p(S.CASH)
+        self.account = self.account or Account(cash=self.p(S.CASH), most_losses=self.p(S.LOSS_STREAK))
         self.held: Position | None = None
         self.wins = self.losses = 0
         self.won = self.lost = self.gross_win = self.gross_loss = 0.0
-        self.streak = 0
-        self.is_safe, self.safe_since = False, -1
         self.turnover = self.fees = self.funding = 0.0
 
     def p(self, name: S) -> float:
@@ -123,22 +144,18 @@ class Twin:
         last_entry_ns: int | None = None
         entry_days: list[int] = []
         day, starts, floor = -1, {}, -math.inf
-        peak = self.cash
+        peak = self.account.cash
         interval = int(self.p(S.INTERVAL_NS))
         for t in range(first, last):
-            bar = bars[t]
+            bar, self.account.now = bars[t], t
             # The open: funding is settled, then what was decided fills.
-            if self.is_perpetual and self.held is not None and not math.isnan(bar.funding) and bar.funding != 0.0:
-                due = self.held.side * (self.amount() * bar.open * bar.funding)
-                self.cash -= due
-                self.held.funding += due
-                self.funding += due
-            if entering is not None and self.enter(t, bar, entering):
+            self.settle(bar)
+            if entering is not None and self.enter(t, bar, entering, free=self.account.cash):
                 last_entry_ns = bar.at_ns
                 entry_days.append(self.day_of(bar.at_ns))
             entering = None
-            if leaving and self.held is not None:
-                self.sell(t, bar, price=bar.open, lots=self.held.lots, reason=leaving, where=AT_OPEN)
+            if leaving:
+                self.leave_all(t, bar, leaving)
             leaving = 0
             # The guardian walks the bar.
             self.guard(t, bar)
@@ -158,35 +175,44 @@ class Twin:
                 if self.p(S.WEEKLY_LOSS):
                     floor = max(floor, week[0] - self.p(S.WEEKLY_LOSS) * base)
             if worth <= floor or (self.p(S.DRAWDOWN) > 0.0 and worth <= peak * (1.0 - self.p(S.DRAWDOWN))):
-                self.trip(t)
+                self.account.trip()
             # Decide.
             if self.held is not None:
                 leaving = self.leave(t, bar)
                 continue
-            if bar.entry is None or self.is_safe:
+            if bar.entry is None or self.account.is_safe:
                 continue
             now = bar.at_ns + interval
             is_spaced = last_entry_ns is None or now - last_entry_ns >= self.p(S.SPACING_NS)
             if is_spaced and entry_days.count(day) < self.p(S.ENTRIES_PER_DAY):
-                entering = self.plan(now, bar)
+                entering = self.plan(now, bar, equity=self.p(S.ALLOCATION) + (self.account.cash - self.p(S.CASH)), free=self.account.cash)
 
-    def plan(self, now: int, bar: Bar) -> dict[str, float] | None:
+    def settle(self, bar: Bar) -> None:
+        """Pay or receive the funding due at this open."""
+        if self.is_perpetual and self.held is not None and not math.isnan(bar.funding) and bar.funding != 0.0:
+            due = self.held.side * (self.amount() * bar.open * bar.funding)
+            self.account.cash -= due
+            self.held.funding += due
+            self.funding += due
+
+    def leave_all(self, t: int, bar: Bar, reason: int) -> None:
+        """Sell at the open what the last close decided to leave."""
+        assert self.held is not None
+        self.sell(t, bar, price=bar.open, lots=self.held.lots, reason=reason, where=AT_OPEN)
+
+    def plan(self, now: int, bar: Bar, *, equity: float, free: float, most: float = math.inf) -> dict[str, float] | None:
         assert bar.entry is not None
         said = bar.entry
         side = said["side"] if self.is_perpetual else 1.0
         expected = self.ask(now, bar.close, self.p(S.SLIPPAGE)) if side > 0 else self.bid(now, bar.close, self.p(S.SLIPPAGE))
         stop, _target = self.protect(side, expected, said, *self.band(now, expected))
-        quote = self.size(side, expected, stop, atr=said["atr"], hint=said["hint"])
+        quote = self.size(side, expected, stop, said, equity=equity, free=free, most=most)
         if not quote:
             return None
         return {**said, "side": side, "quote": quote, "lots": whole(quote * self.p(S.LOTS_PER_UNIT) / expected)}
 
-    def size(self, side: float, entry: float, stop: float, *, atr: float, hint: float) -> float:
-        mode, equity, fraction = (
-            SIZING_MODES[int(self.p(S.SIZING))],
-            self.p(S.ALLOCATION) + (self.cash - self.p(S.CASH)),
-            self.p(S.SIZE_FRACTION),
-        )
+    def size(self, side: float, entry: float, stop: float, said: dict[str, float], *, equity: float, free: float, most: float) -> float:
+        mode, fraction, atr, hint = SIZING_MODES[int(self.p(S.SIZING))], self.p(S.SIZE_FRACTION), said["atr"], said["hint"]
         if mode is SizingMode.FIXED:
             wanted = self.p(S.FIXED_AMOUNT)
         elif mode is SizingMode.EQUITY_FRACTION:
@@ -207,10 +233,10 @@ class Twin:
                 return 0.0
             wanted = equity * min(half, 0.30)
         else:
-            wanted = self.cash * fraction
+            wanted = free * fraction
         largest = min(self.p(S.LARGEST_AMOUNT), self.p(S.ALLOCATION), self.p(S.ALLOCATION) * self.p(S.POSITION_FRACTION))
-        payable = self.cash * self.p(S.LEVERAGE) / (1.0 + self.p(S.FEE_RATE) * self.p(S.LEVERAGE))
-        amount = whole(min(wanted * hint, largest, payable) / self.p(S.QUOTE_GRAIN)) * self.p(S.QUOTE_GRAIN)
+        payable = free * self.p(S.LEVERAGE) / (1.0 + self.p(S.FEE_RATE) * self.p(S.LEVERAGE))
+        amount = whole(min(wanted * hint, largest, most, payable) / self.p(S.QUOTE_GRAIN)) * self.p(S.QUOTE_GRAIN)
         at_stop = (amount / entry - 1.0 / self.p(S.LOTS_PER_UNIT)) * (entry * (1.0 - side * self.p(S.STOP_FRACTION)))
         return amount if amount > 0.0 and amount >= self.p(S.MINIMUM_TOTAL) and at_stop >= self.p(S.MINIMUM_TOTAL) else 0.0
 
@@ -228,16 +254,16 @@ class Twin:
         upper = max(down(upper, num, den), down(entry, num, den) + 1.0) * num / den
         return (lower, upper) if side > 0 else (upper, lower)
 
-    def enter(self, t: int, bar: Bar, said: dict[str, float]) -> bool:
+    def enter(self, t: int, bar: Bar, said: dict[str, float], *, free: float) -> bool:
         side = said["side"]
         price = self.market(side > 0, bar.at_ns, bar.open, said["quote"])
         lots = said["lots"] if self.is_perpetual else whole(said["quote"] * self.p(S.LOTS_PER_UNIT) / price)
         cost = lots / self.p(S.LOTS_PER_UNIT) * price
         fee = cost * self.p(S.FEE_RATE)
         num, den = self.band(bar.at_ns, price)
-        if lots <= 0.0 or up(price, num, den) < 2.0 or (self.is_perpetual and cost / self.p(S.LEVERAGE) + fee > self.cash):
+        if lots <= 0.0 or up(price, num, den) < 2.0 or (self.is_perpetual and cost / self.p(S.LEVERAGE) + fee > free):
             return False
-        self.cash -= fee if self.is_perpetual else cost + fee
+        self.account.cash -= fee if self.is_perpetual else cost + fee
         stop, target = self.protect(side, price, said, num, den)
         pairs = [(self.settings[S.PROFIT_1 + 2 * i], self.settings[S.SHARE_1 + 2 * i]) for i in range(int(self.p(S.LEVELS)))]
         self.held = Position(
@@ -330,9 +356,9 @@ class Twin:
         assert held is not None
         part = lots / self.p(S.LOTS_PER_UNIT)
         if self.is_perpetual:
-            self.cash += held.side * (price - held.entry_price) * part - fee
+            self.account.cash += held.side * (price - held.entry_price) * part - fee
         else:
-            self.cash += part * price - fee
+            self.account.cash += part * price - fee
         held.sold += part * price
         held.fees += fee
         held.lots -= lots
@@ -343,17 +369,12 @@ class Twin:
             return
         net = held.side * (held.sold - held.cost) - held.fees - held.funding
         if net > 0.0:
-            self.wins, self.won, self.gross_win, self.streak = self.wins + 1, self.won + net / held.cost, self.gross_win + net, 0
+            self.wins, self.won, self.gross_win = self.wins + 1, self.won + net / held.cost, self.gross_win + net
+            self.account.streak = 0
         else:
             self.losses, self.lost, self.gross_loss = self.losses + 1, self.lost - net / held.cost, self.gross_loss - net
-            self.streak += 1
-            if self.p(S.LOSS_STREAK) and self.streak >= self.p(S.LOSS_STREAK):
-                self.trip(t)
+            self.account.lost_again()
         self.held = None
-
-    def trip(self, t: int) -> None:
-        if not self.is_safe:
-            self.is_safe, self.safe_since = True, t
 
     def follow(self, bar: Bar, interval: int) -> None:
         held = self.held
@@ -389,11 +410,12 @@ class Twin:
         return code("signal") if (bar.leaves_long if held.side > 0 else bar.leaves_short) else 0
 
     def worth(self, close: float) -> float:
-        if self.held is None:
-            return self.cash
-        if self.is_perpetual:
-            return self.cash + self.held.side * (close - self.held.entry_price) * self.amount()
-        return self.cash + self.amount() * close
+        return self.account.cash if self.held is None else self.account.cash + self.value(close)
+
+    def value(self, close: float) -> float:
+        """What the position adds to the cash at this price, quote."""
+        assert self.held is not None
+        return self.held.side * (close - self.held.entry_price) * self.amount() if self.is_perpetual else self.amount() * close
 
     def amount(self) -> float:
         assert self.held is not None
@@ -404,26 +426,11 @@ class Twin:
 
     def statistics(self) -> dict[R, float]:
         """Over the curve and the positions, one plain loop each."""
-        previous = peak = self.p(S.CASH)
-        sums = squares = losses = drawdown = 0.0
-        under = longest = 0
-        for worth in self.equity:
-            change = worth / previous - 1.0
-            sums += change
-            squares += change * change
-            losses += change * change if change < 0.0 else 0.0
-            previous = worth
-            under = 0 if worth >= peak else under + 1
-            longest = max(longest, under)
-            drawdown = max(drawdown, (peak - worth) / peak)
-            peak = max(peak, worth)
+        return {**curve_statistics(self.equity, cash=self.p(S.CASH)), **self.positions(), R.SAFE_SINCE: self.account.safe_since}
+
+    def positions(self) -> dict[R, float]:
+        """What the symbol's positions came to."""
         return {
-            R.FINAL_EQUITY: self.equity[-1],
-            R.SUM_RETURNS: sums,
-            R.SUM_SQUARES: squares,
-            R.SUM_SQUARED_LOSSES: losses,
-            R.MAX_DRAWDOWN: drawdown,
-            R.LONGEST_DRAWDOWN: longest,
             R.POSITIONS: self.wins + self.losses,
             R.WINS: self.wins,
             R.GROSS_WIN: self.gross_win,
@@ -433,9 +440,33 @@ class Twin:
             R.TURNOVER: self.turnover,
             R.FEES: self.fees,
             R.FUNDING: self.funding,
-            R.SAFE_SINCE: self.safe_since,
             R.FILLS: len(self.fills),
         }
+
+
+def curve_statistics(equity: list[float], *, cash: float) -> dict[R, float]:
+    """What the curve came to."""
+    previous = peak = cash
+    sums = squares = losses = drawdown = 0.0
+    under = longest = 0
+    for worth in equity:
+        change = worth / previous - 1.0
+        sums += change
+        squares += change * change
+        losses += change * change if change < 0.0 else 0.0
+        previous = worth
+        under = 0 if worth >= peak else under + 1
+        longest = max(longest, under)
+        drawdown = max(drawdown, (peak - worth) / peak)
+        peak = max(peak, worth)
+    return {
+        R.FINAL_EQUITY: equity[-1],
+        R.SUM_RETURNS: sums,
+        R.SUM_SQUARES: squares,
+        R.SUM_SQUARED_LOSSES: losses,
+        R.MAX_DRAWDOWN: drawdown,
+        R.LONGEST_DRAWDOWN: longest,
+    }
 
 
 def code(name: str) -> int:

@@ -29,6 +29,6 @@ def settle() -> Path:
 
 def _digest() -> str:
     # Compiled code and the numbers it was compiled with; the rest of the package may change without compiling anew.
-    ours = [HERE / f"{name}.py" for name in ("breakers", "exits", "grid", "kernel", "layout", "sizing")]
+    ours = [HERE / f"{name}.py" for name in ("breakers", "exits", "grid", "kernel", "layout", "portfolio_kernel", "sizing")]
     sources = [*ours, HERE.parent / "indicator_kernels.py", Path(risk.domain.exits.__file__), Path(risk.domain.sizing.__file__)]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]

@@ -58,6 +58,20 @@ class S(IntEnum):
     INTERVAL_NS = 41
 
 
+class A(IntEnum):
+    """Limits of an account that several symbols share. Fractions and quote currency as in S; 0 switches a limit off."""
+
+    CASH = 0
+    ALLOCATION = 1
+    DAILY_LOSS = 2
+    WEEKLY_LOSS = 3
+    DRAWDOWN = 4
+    LOSS_STREAK = 5
+    ENTRIES_PER_DAY = 6  # of all symbols together
+    LARGEST_AMOUNT = 7  # of one entry
+    EXPOSURE = 8  # at stake at most, of the account's equity
+
+
 class R(IntEnum):
     """Results of one run. Bars are counted; a position is everything between its entry and its last exit."""
 

@@ -184,19 +184,27 @@ def columns_of(candles: Candles, setup: Setup) -> Columns:
     last = len(opened) if setup.end is None else int(opened.searchsorted(to_nanoseconds(setup.end)))
     if first >= last:
         raise BadInput(f"There is no candle of {candles.symbol} to trade in; the series holds {len(opened)}.")
-    interval = candles.interval.nanoseconds
-    begins = _day_begins(int(opened[first]), int(opened[last - 1]) + interval, zone=setup.zone)
-    day_first = np.searchsorted(opened, begins - interval).astype(np.int64)
-    day_first[0], day_first[-1] = min(first, int(day_first[0])), len(opened) + 1
+    day_first, begins = trading_days(opened[first:last], interval_ns=candles.interval.nanoseconds, zone=setup.zone)
     offsets = [Decimal(away) for away, _takes in setup.depth], [takes for _away, takes in setup.depth]
     return Columns(
         first=first,
         last=last,
-        day_first=day_first,
+        day_first=day_first + first,
         day_begin=begins,
         grid=_bands(setup.grids),
         book=(np.array(offsets[0], dtype=np.float64), np.array(offsets[1], dtype=np.float64)),
     )
+
+
+def trading_days(opened: NDArray[np.int64], *, interval_ns: int, zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns (days + 1,) of the days on which bars opened at `opened` (ns, sorted) close: first bar, begin (ns UTC).
+
+    The last first bar lies beyond every bar; a day's close at midnight belongs to the day that begins.
+    """
+    begins = _day_begins(int(opened[0]), int(opened[-1]) + interval_ns, zone=zone)
+    first = np.searchsorted(opened, begins - interval_ns).astype(np.int64)
+    first[0], first[-1] = 0, len(opened) + 1
+    return first, begins
 
 
 def _day_begins(start_ns: int, end_ns: int, *, zone: str) -> NDArray[np.int64]:

@@ -60,8 +60,26 @@ def assert_a_sweep_gives_the_same(candles, columns, entries, row, *, setup, fund
 
 def twin_of(candles: Candles, columns: Columns, entries: SignalList, row, *, setup: Setup, funding) -> Twin:
     """The twin, run over the same columns as rows."""
+    twin = twin_for(columns, row, is_perpetual=setup.is_perpetual)
+    twin.run(bars_of(candles, columns, entries, funding=funding), first=columns.first, last=columns.last)
+    return twin
+
+
+def twin_for(columns: Columns, row, *, is_perpetual: bool) -> Twin:
+    """A twin that has not run."""
     since, offset, start, num, den = (column.tolist() for column in columns.grid)
     bands = [(at, list(zip(start, num, den, strict=True))[offset[i] : offset[i + 1]]) for i, at in enumerate(since)]
+    return Twin(
+        settings=row.tolist(),
+        bands=bands,
+        day_begin=columns.day_begin.tolist(),
+        depth=list(zip(*(column.tolist() for column in columns.book), strict=True)),
+        is_perpetual=is_perpetual,
+    )
+
+
+def bars_of(candles: Candles, columns: Columns, entries: SignalList, *, funding) -> list[Bar]:
+    """The columns as rows, with all that is said at each bar."""
     bars = [
         Bar(
             at_ns=int(candles.open_time[t]),
@@ -81,15 +99,7 @@ def twin_of(candles: Candles, columns: Columns, entries: SignalList, row, *, set
     columns_said = (entries.side, entries.stop, entries.target, entries.fakeout, entries.atr, entries.strength_at, entries.hint)
     for number, bar in enumerate(entries.bar):
         bars[bar].entry = {name: float(column[number]) for name, column in zip(names, columns_said, strict=True)}
-    twin = Twin(
-        settings=row.tolist(),
-        bands=bands,
-        day_begin=columns.day_begin.tolist(),
-        depth=list(zip(*(column.tolist() for column in columns.book), strict=True)),
-        is_perpetual=setup.is_perpetual,
-    )
-    twin.run(bars, first=columns.first, last=columns.last)
-    return twin
+    return bars
 
 
 def generate(seed: int):
@@ -100,6 +110,13 @@ def generate(seed: int):
     setup = setup_of(random, is_perpetual=is_perpetual, candles=candles)
     columns = columns_of(candles, setup)
     entries = entries_of(random, candles)
+    row = row_of(random, setup, candles)
+    funding = np.where(random.random(len(candles)) < 0.1, random.normal(0, 0.001, len(candles)), np.nan) if seed % 3 else None
+    return candles, columns, entries, row, setup, funding
+
+
+def row_of(random: Random, setup: Setup, candles: Candles):
+    """A settings row with exit rules at random values or off."""
     stop_atr, target_atr, fakeout_atr = random.uniform(0.2, 6, 3).tolist()
     parameters = ExitParameters(stop_atr=stop_atr, target_atr=target_atr, fakeout_atr=fakeout_atr)
     rules = ExitRules(
@@ -110,9 +127,7 @@ def generate(seed: int):
         timeout_profit=float(random.choice([0.02, 0.0, -0.01])),
         hold_bars=int(random.choice([0, 0, 0, 1, 7])),
     )
-    row = setup.row(interval_ns=candles.interval.nanoseconds, parameters=parameters, rules=rules)
-    funding = np.where(random.random(len(candles)) < 0.1, random.normal(0, 0.001, len(candles)), np.nan) if seed % 3 else None
-    return candles, columns, entries, row, setup, funding
+    return setup.row(interval_ns=candles.interval.nanoseconds, parameters=parameters, rules=rules)
 
 
 def market(random: Random, *, price: float) -> Candles:

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from backtests.engine.layout import SETTINGS, SIZING_MODES, S
+from backtests.engine.layout import SETTINGS, SIZING_MODES, A, S
 from dgbot.core.clock import to_nanoseconds
 from dgbot.core.types import Ticker, TradingRules
 from risk.domain.exits import protect
+from risk.domain.exposure import AtStake, Bound, room
 from risk.domain.sizing import Edge, Market, SizingMode, SizingPlan, size_within, trapped, wanted
 from risk.domain.trailing import PartialLevel, level_price, partial_amount
 from tests.engine_twin import Bar, Position, Twin
+from tests.portfolio_twin import Desk, PortfolioTwin
 from trading.exchanges import upbit_rules
 from trading.exchanges.assumed import assumed_book
 
@@ -170,10 +172,10 @@ def test_an_entry_is_sized_as_the_risk_rules_do(
         MINIMUM_TOTAL=5000,
         STOP_FRACTION=0.05,
     )
-    run.cash = float(cash)
     run.wins, run.losses, run.won, run.lost = wins, losses, float(wins * mean_win), float(losses * mean_loss)
 
-    found = run.size(1.0, float(entry), float(stop), atr=math.nan if atr is None else float(atr), hint=float(hint))
+    said = {"atr": math.nan if atr is None else float(atr), "hint": float(hint)}
+    found = run.size(1.0, float(entry), float(stop), said, equity=float(cash), free=float(cash), most=math.inf)
 
     # Where the exact figure is a whole won, floats may stand on either side of it; one won less or more is all they may differ.
     borders = (D(5000), D(5263), D(5264))
@@ -203,6 +205,34 @@ def test_a_part_is_as_large_as_the_risk_rules_allow(held: int, share: Decimal, s
     ]
     assert sold == int(expected / LOT) or min(worths) < D("0.01"), "but for a worth that is the minimum itself"
     assert run.held is None or run.held.levels == []
+
+
+@given(
+    held=st.lists(st.integers(0, 900_000), min_size=1, max_size=4),
+    ordered=st.integers(0, 500_000),
+    cash=st.integers(-100_000, 2_000_000),
+    gained=st.integers(-800_000, 800_000),
+    fraction=st.decimals(min_value="0.05", max_value=2, places=2),
+)
+def test_an_exposure_limit_leaves_the_room_of_the_risk_rules(
+    held: list[int], ordered: int, cash: int, gained: int, fraction: Decimal
+) -> None:
+    fee = D("0.0005")
+    desks = [Desk(twin(FEE_RATE=0.0005, LEVERAGE=1), {}) for _cost in held]
+    for desk, cost in zip(desks, held, strict=True):
+        desk.twin.held = position(lots=cost * 1e8, share=0.0, price=1.0) if cost else None
+    desks[0].entering = {"quote": float(ordered)}
+    limits = [0.0] * len(A)
+    limits[A.EXPOSURE] = float(fraction)
+    account = PortfolioTwin(desks, limits, [0], 1)
+    account.account.cash = float(cash)
+
+    found = account.room(desks[0], worth=float(cash + sum(held) + gained))
+
+    equity = D(cash + sum(held) + min(gained, 0))
+    at_stake = AtStake(by_symbol={"all": D(sum(held) + ordered) * (1 + fee)}, equity=equity)
+    bound = Bound("account_exposure", "", used=at_stake.account, limit=max(equity, D(0)) * fraction)
+    assert D(found) == pytest.approx(room((bound,), fee_rate=fee)[""], abs=D("0.01"))
 
 
 def position(*, lots: float, share: float, price: float) -> Position:
