@@ -134,6 +134,17 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
     ),
     "Waits, seconds (change them only with a reason)": (
         _seconds("DGBOT_GATEWAY_SWEEP_S", 1.0, "The gateway looks for planned orders even without a doorbell.", maximum=60),
+        Variable(
+            "DGBOT_GATEWAY_THREADS",
+            "Accounts the gateway serves at the same time; each takes two database connections.",
+            "integer",
+            8,
+            minimum=1,
+            maximum=64,
+        ),
+        _seconds("DGBOT_RECONCILE_ORDERS_S", 10.0, "Pause between two readings of an account's open orders.", minimum=0.05),
+        _seconds("DGBOT_RECONCILE_FILLS_S", 30.0, "Pause between two readings of its executions.", minimum=0.05),
+        _seconds("DGBOT_RECONCILE_BALANCES_S", 60.0, "Pause between two comparisons of its balances with our books.", minimum=0.05),
         _seconds("DGBOT_GUARDIAN_TICK_S", 0.5, "Pause between two looks of the guardian.", maximum=60),
         _seconds("DGBOT_LEASE_S", 30.0, "Life of a gateway's, guardian's or ticker's lease.", minimum=1),
         _seconds("DGBOT_CYCLE_LEASE_S", 120.0, "Life of a cycle runner's lease.", minimum=1),

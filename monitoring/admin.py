@@ -135,6 +135,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("Limits used"), "speed", "risk_riskstate", "risk.view_riskstate"),
                 _item(_("Risk events"), "notifications", "risk_riskevent", "risk.view_riskevent"),
+                _item(_("Differences to the exchange"), "difference", "trading_reconcilebreak", "trading.view_reconcilebreak"),
+                _item(_("Reconciliations"), "sync_alt", "trading_reconcilerun", "trading.view_reconcilerun"),
                 _item(_("Reservations"), "lock_clock", "risk_reservation", "risk.view_reservation"),
                 _item(_("Account limits"), "gpp_maybe", "risk_accountlimits", "risk.view_accountlimits"),
                 _item(_("Bot limits"), "tune", "risk_botlimits", "risk.view_botlimits"),

@@ -13,3 +13,4 @@ order_needs_a_look = Signal()  # with `alarm`: one sentence saying what contradi
 trade_recorded = Signal()
 position_changed = Signal()  # also `event`: opened, changed or closed
 snapshot_taken = Signal()
+account_needs_a_look = Signal()  # with `alarm`: one sentence saying why the account opens nothing

@@ -9,6 +9,7 @@ _SEEN = [
     *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
     *(f"trading.view_{name}" for name in ("configversion", "krwrate", "analyst", "prompttemplate", "analystcall")),
+    *(f"trading.view_{name}" for name in ("ledgerentry", "reconcilerun", "reconcilebreak", "externalorder")),
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch", "killswitchchange")),
     *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
@@ -30,6 +31,8 @@ _LIMITED = [
     "risk.change_riskstate",
     "risk.add_transfer",
     "trading.change_botconfig",
+    "trading.add_ledgerentry",  # adjustments
+    "trading.change_reconcilebreak",  # to let entries through again
 ]
 
 ROLES: dict[str, list[str]] = {

@@ -10,6 +10,7 @@ from dgbot.core.types import (
     Balance,
     Candle,
     Capabilities,
+    CashFlow,
     Fees,
     KeyRights,
     MarginState,
@@ -120,6 +121,9 @@ class Exchange(Quotes, Protocol):
 
     def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
         """This account's executions since `since`, oldest first."""
+
+    def cash_flows(self, *, since: datetime) -> Sequence[CashFlow]:
+        """Deposits, withdrawals and funding since `since`, oldest first; what this exchange or key cannot list is left out."""
 
     def place_stop(self, request: StopRequest) -> VenueStop:
         """Leave a stop at the exchange. Raises ExchangeRejected where `capabilities.resident_stops` is false."""

@@ -71,6 +71,7 @@ class Capabilities:
     book_depth: int = 15  # levels a side
     resting_orders: bool = True  # a limit order waits for its price; else what cannot be had at once is cancelled
     streams_trades: bool = False  # a public feed tells prices, books and trades
+    lists_fills: bool = False  # `fills` is one listing; else each order must be asked for its own
     streams_orders: bool = False  # a private feed tells of orders and balances
     symbol_form: str = "{quote}-{base}"  # how a market is called here
 
@@ -280,17 +281,6 @@ class CashFlow:
 
 
 @dataclass(frozen=True)
-class FundingPayment:
-    """What a derivative position paid (negative) or received at a funding time; part of no fill."""
-
-    exchange_bill_id: str
-    symbol: str
-    amount: Decimal
-    currency: str
-    paid_at: datetime
-
-
-@dataclass(frozen=True)
 class MarketTrade:
     """One execution between strangers, from the public trade stream. `sequence` grows within a symbol and never repeats."""
 
@@ -318,4 +308,5 @@ class VenueOrder:
     quote_amount: Decimal | None = None
     price: Decimal | None = None
     fills: tuple[VenueFill, ...] = ()
+    is_forced: bool = False  # the exchange made it: a liquidation or deleveraging
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)

@@ -158,11 +158,11 @@ def test_a_wanted_bot_starts_once_its_position_is_known_and_not_before() -> None
     execute("UPDATE orders SET status = 'planned' WHERE id = %s", order.pk)
     w.edge.after["place"] = lambda _answer: (_ for _ in ()).throw(TimeoutError("no answer"))
     w.edge.before["order"] = lambda **_: (_ for _ in ()).throw(TimeoutError("no answer"))
-    bots.await_gateway(account_id=w.bot.account_id)
     with pytest.raises(TimeoutError):
         w.gateway_step()
         w.gateway_step()
 
+    bots.await_gateway(account_id=w.bot.account_id)
     bots.settle_wanted(account_id=w.bot.account_id)
     assert state(w.bot) == ("starting", f"the fate of order {order.pk} is unknown, so its position is, too")
     assert cycles.run(bot_id=w.bot.pk, slot=factories.SLOT + timedelta(hours=1), venue=w.venue) is None  # no decision meanwhile

@@ -302,7 +302,7 @@ def served(account: ExchangeAccount, exchange: Any) -> int:
     tenure = gateway.take_account(account.pk)
     assert tenure is not None
     venue = Venue(mode=Mode(account.mode), clock=None, exchange=exchange, history=None)  # type: ignore[arg-type]
-    return commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue))
+    return commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue, tenure=tenure))
 
 
 def asked(account: ExchangeAccount) -> Command:

@@ -17,7 +17,7 @@ from dgbot.core.errors import BadInput
 from dgbot.core.types import CashFlow, CashFlowKind, Side, VenueFill
 from risk.models import Transfer
 from tests import factories
-from tests.contracts.test_books import RULES, book, fill
+from tests.contracts.test_books import book, fill
 from tests.factories import PRICE, SLOT, execute, planned_entry, planned_exit, triggers_off
 from trading.domain.ledger import assets_of
 from trading.models import LedgerEntry, Position, Trade
@@ -159,9 +159,9 @@ def test_another_users_bot_cannot_be_named():
 def test_somebody_elses_fill_is_the_accounts_and_no_bots():
     position = bought()
     account = position.account
-    ledger.book_external(account=account, fills=[foreign(), foreign()], rules=RULES)
-    ledger.book_external(account=account, fills=[foreign()], rules=RULES)
-    ledger.book_external(account=account, fills=[foreign("f2", side=Side.SELL)], rules=RULES, is_forced=True)
+    ledger.book_external(account=account, fills=[foreign(), foreign()])
+    ledger.book_external(account=account, fills=[foreign()])
+    ledger.book_external(account=account, fills=[foreign("f2", side=Side.SELL)], is_forced=True)
 
     mine = Trade.objects.filter(order=None).order_by("pk")
     assert [(trade.bot, trade.position, trade.source) for trade in mine] == [(None, None, "external"), (None, None, "liquidation")]

@@ -28,8 +28,8 @@ from dgbot.core.types import (
     Balance,
     Candle,
     Capabilities,
+    CashFlow,
     Fees,
-    FundingPayment,
     KeyRights,
     MarginMode,
     MarginState,
@@ -98,6 +98,7 @@ CAPABILITIES = Capabilities(
     closed_orders_window=ORDERS_WINDOW,
     book_depth=50,
     streams_trades=True,
+    lists_fills=True,
     streams_orders=True,
     symbol_form="{base}/{quote}:{quote}",
 )
@@ -286,16 +287,17 @@ class BitgetExchange:
             self._set(SET_LEVERAGE, f"leverage {plain(leverage)} for {symbol}", {**common, "leverage": plain(leverage)})
         return self._confirmed(symbol, raw, leverage=leverage)
 
-    def funding(self, *, since: datetime) -> Sequence[FundingPayment]:
-        """What positions paid and received at funding times since `since`, oldest first; no fill tells it."""
-        found: dict[str, FundingPayment] = {}
+    def cash_flows(self, *, since: datetime) -> Sequence[CashFlow]:
+        """See Exchange. Funding and transfers; what Bitget bills with a fill is in that fill, and other bills are left out."""
+        found: dict[str, CashFlow] = {}
         for start, end in self._windows(since, self.server_now() + timedelta(seconds=1)):
             span = {"startTime": parse.milliseconds(start), "endTime": parse.milliseconds(end)}
-            for row in self._pages(BILLS, "bills", id_key="billId", productType=PRODUCT, businessType="contract_settle_fee", **span):
+            for row in self._pages(BILLS, "bills", id_key="billId", productType=PRODUCT, **span):
                 with _understood("bills"):
-                    payment = parse.funding_payment(row)
-                found[payment.exchange_bill_id] = payment
-        return sorted((one for one in found.values() if one.paid_at >= since), key=lambda one: (one.paid_at, one.exchange_bill_id))
+                    flow = parse.cash_flow(row)
+                if flow is not None:
+                    found[flow.flow_id] = flow
+        return sorted((one for one in found.values() if one.at >= since), key=lambda one: (one.at, one.flow_id))
 
     # --- Orders ---
     def place(self, request: OrderRequest) -> VenueOrder:

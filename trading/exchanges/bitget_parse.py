@@ -14,8 +14,9 @@ from dgbot.core.money import parse_decimal
 from dgbot.core.types import (
     Balance,
     Candle,
+    CashFlow,
+    CashFlowKind,
     Fees,
-    FundingPayment,
     KeyRights,
     Level,
     MarginMode,
@@ -42,6 +43,9 @@ FINISHED = frozenset({"filled", "canceled", "cancelled"})
 STOP_PLANS = frozenset({"pos_loss", "loss_plan"})
 WITHDRAWAL_RIGHTS = frozenset({"wwow", "withdraw"})
 TRADING_RIGHTS = frozenset({"coow", "trade"})
+FORCED = ("burst_", "dte_sys_adl_", "delivery_")  # beginnings of `tradeSide`
+FLOWS = {"contract_settle_fee": CashFlowKind.FUNDING}
+TRANSFERS = {"trans_from": CashFlowKind.DEPOSIT, "trans_to": CashFlowKind.WITHDRAWAL}  # from and to the other accounts at Bitget
 READING_RIGHTS = frozenset({"coor", "cpor", "coow", "cpow", "readonly", "trade"})
 
 
@@ -269,14 +273,20 @@ def key_rights(row: Row, *, is_demo: bool) -> KeyRights:
     )
 
 
-def funding_payment(row: Row) -> FundingPayment:
-    """One bill of kind contract_settle_fee."""
-    return FundingPayment(
-        exchange_bill_id=text(row, "billId"),
-        symbol=our_symbol(text(row, "symbol")),
+def cash_flow(row: Row) -> CashFlow | None:
+    """One bill, if it is money that came or went without a fill."""
+    word = text(row, "businessType")
+    kind = FLOWS.get(word) or next((kind for start, kind in TRANSFERS.items() if word.startswith(start)), None)
+    if kind is None:
+        return None
+    return CashFlow(
+        flow_id=text(row, "billId"),
+        kind=kind,
+        asset=text(row, "coin"),
         amount=number(row, "amount"),
-        currency=text(row, "coin"),
-        paid_at=moment(row["cTime"]),
+        at=moment(row["cTime"]),
+        symbol=our_symbol(str(row.get("symbol") or "")),
+        word=word,
     )
 
 
@@ -305,6 +315,7 @@ def order(row: Row, *, fills: tuple[VenueFill, ...] = ()) -> VenueOrder:
         amount=amount,
         price=price if order_type is OrderType.LIMIT else None,
         fills=fills,
+        is_forced=str(row.get("tradeSide", "")).startswith(FORCED),
         raw=dict(row),
     )
 

@@ -19,6 +19,7 @@ from dgbot.core.types import (
     Balance,
     Candle,
     Capabilities,
+    CashFlow,
     Fees,
     KeyRights,
     Level,
@@ -179,6 +180,10 @@ class PretendExchange:
     def fills(self, *, symbol: str | None, since: datetime) -> Sequence[VenueFill]:
         """See Exchange."""
         return [fill for order in self.store.orders(start=since, end=None) for fill in order.fills if symbol in (None, fill.symbol)]
+
+    def cash_flows(self, *, since: datetime) -> Sequence[CashFlow]:
+        """None: pretended money is neither paid in nor out, and nothing is funded."""
+        return []
 
     def place_stop(self, request: StopRequest) -> VenueStop:
         """None live here: the guardian watches."""

@@ -15,6 +15,7 @@ from dgbot.core.errors import CredentialsRefused, ExchangeError, ExchangeRejecte
 from dgbot.core.money import plain
 from dgbot.core.types import (
     Balance,
+    CashFlow,
     Fees,
     KeyRights,
     MarginState,
@@ -221,6 +222,10 @@ class Upbit(UpbitQuotes):
         return sorted(
             (fill for fill in found if fill.executed_at >= from_second), key=lambda fill: (fill.executed_at, fill.exchange_trade_id)
         )
+
+    def cash_flows(self, *, since: datetime) -> Sequence[CashFlow]:
+        """None: listing transfers needs a right that a trading key should not have. The reconciler shows them as differences."""
+        return []
 
     # --- stops: none live here ---
     def place_stop(self, request: StopRequest) -> VenueStop:

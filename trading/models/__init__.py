@@ -14,6 +14,7 @@ from trading.models.ledger import LedgerEntry
 from trading.models.orders import CancelCommand, Order, OrderEvent, OrderInquiry, OrderSend, SendResult
 from trading.models.positions import Position
 from trading.models.rates import KrwRate
+from trading.models.reconcile import BreakKind, ExternalOrder, ReconcileBreak, ReconcileRun, Stream, Watermark
 from trading.models.simulated import SimulatedMarket
 from trading.models.snapshots import PortfolioSnapshot
 from trading.models.ticks import TickCount
@@ -28,6 +29,7 @@ __all__ = [
     "Bot",
     "BotConfig",
     "BotStatus",
+    "BreakKind",
     "CallPurpose",
     "CallStatus",
     "CancelCommand",
@@ -40,6 +42,7 @@ __all__ = [
     "CycleStatus",
     "Decision",
     "ExchangeAccount",
+    "ExternalOrder",
     "KeyStatus",
     "KrwRate",
     "Lease",
@@ -52,12 +55,16 @@ __all__ = [
     "Position",
     "PriceAlarm",
     "PromptTemplate",
+    "ReconcileBreak",
+    "ReconcileRun",
     "SendResult",
     "SimulatedMarket",
     "StageResult",
+    "Stream",
     "TickCount",
     "Trade",
     "VenueAccount",
     "VenueFill",
     "VenueOrder",
+    "Watermark",
 ]

@@ -12,6 +12,7 @@ class CommandKind(models.TextChoices):
 
     CHECK_KEY = "check_key", _("check the key")
     ADOPT = "adopt", _("adopt a holding")
+    RECONCILE = "reconcile", _("compare with the exchange")
 
 
 class CommandState(models.TextChoices):

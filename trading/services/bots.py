@@ -18,7 +18,7 @@ from risk import selectors as risk_selectors
 from risk import services as risk
 from trading.domain.lifecycle import Actor
 from trading.models import ACTIVE, AccountBalance, Bot, BotStatus, Cycle, CycleStatus, Order, Position
-from trading.services import orders, slots, venues
+from trading.services import account_breaks, orders, slots, venues
 from trading.signals import bot_changed
 
 MOST_FAILURES = 3  # cycles one after the other; then entries wait for an operator
@@ -162,6 +162,7 @@ class _Facts:
     unfinished: frozenset[int]  # bots with an order that is not settled
     holding: frozenset[int]  # bots with an open position
     safe_modes: Mapping[int | None, str]  # bot → why, None: the account
+    differs: str  # what of the account differs from the exchange, or an empty text
 
 
 def _facts(*, account_id: int, bots: list[Bot]) -> _Facts:
@@ -173,6 +174,7 @@ def _facts(*, account_id: int, bots: list[Bot]) -> _Facts:
         unfinished=frozenset(unsettled.values_list("bot_id", flat=True)),
         holding=frozenset(Position.objects.open().filter(account_id=account_id).values_list("bot_id", flat=True)),
         safe_modes=risk_selectors.safe_modes(account_id=account_id),
+        differs=account_breaks.why_no_entries(account_id),
     )
 
 
@@ -193,6 +195,8 @@ def _active_state(bot: Bot, facts: _Facts) -> tuple[BotStatus, str]:
     why = facts.safe_modes.get(bot.pk) or facts.safe_modes.get(None)
     if why:
         return BotStatus.SAFE_MODE, why
+    if facts.differs:
+        return BotStatus.SAFE_MODE, facts.differs
     if bot.pk in facts.unproven:
         return BotStatus.SAFE_MODE, f"the fate of order {facts.unproven[bot.pk]} is unknown; entries wait until the exchange has told"
     if bot.is_paused:

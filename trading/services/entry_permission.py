@@ -3,16 +3,19 @@
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
 from risk.models import Reservation, ReservationStatus
-from trading.models import Order
-from trading.services import config, credentials, entry_limits, price_alarms, switches
+from trading.models import BotStatus, Order
+from trading.services import account_breaks, config, credentials, entry_limits, price_alarms, switches
 
 
 def refusal(order: Order) -> str:
     """Why this entry may not leave, in one text; empty when it may. Holds the account until the claim commits."""
     if not order.bot.is_running:
         return "its bot has been stopped"
+    if order.bot.status in (BotStatus.REQUESTED, BotStatus.STARTING):
+        return f"its bot is {order.bot.get_status_display()}, {order.bot.status_reason}"
     told = (
-        credentials.why_no_entries(order.account_id)
+        account_breaks.why_no_entries(order.account_id)
+        or credentials.why_no_entries(order.account_id)
         or price_alarms.why_no_entries(exchange=order.account.exchange, symbol=order.symbol)
         or _refused_by_settings(order)
     )

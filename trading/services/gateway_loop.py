@@ -1,141 +1,102 @@
-"""What one turn of the gateway process does over all accounts it may hold."""
+"""What one turn of the gateway process does over all accounts it may hold: they take their turns side by side.
+
+A turn waits a moment for its accounts, then lets the slow ones go on alone: a slow exchange delays its own accounts and nobody else.
+No account is ever served by two threads at once; its lease is renewed while it is served.
+"""
 
 import logging
-import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from django.conf import settings
+from django.db import close_old_connections, connections
+
 from dgbot.core.crash import crash_point
-from dgbot.core.errors import DgbotError
 from dgbot.core.types import Mode
 from trading.exchanges.account_feeds import AccountFeeds
-from trading.exchanges.venue import Venue
-from trading.models import CommandKind, Credential, ExchangeAccount, KeyStatus
-from trading.services import bots, commands, feeds, gateway, gateway_duties, venues
-from trading.services.command_handlers import handlers_for
-from trading.services.commands import Handler
-from trading.services.gateway import Tenure
+from trading.models import ExchangeAccount
+from trading.services import bots, gateway
+from trading.services.account_desk import AccountDesk
 from trading.services.venues import KeyOpener
 
 log = logging.getLogger(__name__)
 
-DOUBTED_EVERY_S = 30.0  # a key that was refused is tried again for exits and open questions, seldom enough to do no harm
-BALANCES_EVERY_S = 10.0  # of accounts at real exchanges, where each reading is a request
-
 
 @dataclass
 class Gateway:
-    """Remembers which accounts it holds, so that a newly taken one passes the barrier before its bots run."""
+    """Remembers the accounts it holds. patience_s: how long a turn waits for its slowest account."""
 
     open_key: KeyOpener
     ring: Callable[[], None] = lambda: None  # wakes this process; called from another thread
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
         self.account_feeds = AccountFeeds(ring=self.ring)
-        self.heard: set[int] = set()  # accounts whose private feed was wanted in this turn
-        self.held: dict[int, Tenure] = {}
-        self.balances_due: dict[int, float] = {}
-        self.doubted_due: dict[int, float] = {}
-        self.problems: dict[int, str] = {}
+        self.desks: dict[int, AccountDesk] = {}
+        self.busy: dict[int, Future[None]] = {}
+        self.wanted_again: set[int] = set()  # came up while they were busy
+        self.pool = ThreadPoolExecutor(max_workers=settings.GATEWAY_THREADS, thread_name_prefix="account")
 
     def turn(self) -> None:
-        """Take accounts, settle and send their orders, answer commands, then let their wanted bots run."""
-        self.heard.clear()
-        accounts = ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market")
-        for account in accounts.order_by("pk"):
-            tenure = gateway.take_account(account.pk)
-            if tenure is None:
-                self.held.pop(account.pk, None)
-                continue
-            if self.held.get(account.pk) != tenure:
-                log.info("account=%s taken with epoch %s", account.pk, tenure.epoch)
-                bots.await_gateway(account_id=account.pk)
-                crash_point("account taken")
-                self.held[account.pk] = tenure
-            self._serve(account, tenure=tenure)
-        self.account_feeds.forget_all_but(self.heard)
+        """Take accounts and let each have its turn. Raises what a turn raised that nobody expected."""
+        self._collect()
+        accounts = list(ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market").order_by("pk"))
+        mine = [account for account in accounts if self._take(account)]
+        free = [account for account in mine if account.pk not in self.busy]
+        self.wanted_again = {account.pk for account in mine} - {account.pk for account in free}
+        if len(accounts) == 1 or settings.GATEWAY_THREADS == 1:
+            for account in free:
+                self.desks[account.pk].turn(account)
+        else:
+            self.busy |= {account.pk: self.pool.submit(_in_its_thread, self.desks[account.pk], account) for account in free}
+            for done in self.busy.values():
+                done.add_done_callback(self._again)
+            wait(self.busy.values(), timeout=self.patience_s)
+            self._collect()
+        self.account_feeds.forget_all_but({pk for pk, desk in self.desks.items() if desk.wants_feed})
 
     def close(self) -> None:
-        """Give every account back, so that a successor need not wait."""
+        """Give every account back, so that a successor need not wait. What is being sent is finished first."""
         self.account_feeds.close()
-        for tenure in self.held.values():
-            gateway.give_back(tenure)
+        self.pool.shutdown(wait=True)
+        for desk in self.desks.values():
+            gateway.give_back(desk.tenure)
 
-    def _serve(self, account: ExchangeAccount, *, tenure: Tenure) -> None:
-        """One account's turn. What goes wrong at one exchange keeps no other account waiting for an answer."""
-        try:
-            venue = venues.venue_for(account, open_key=self.open_key)
-        except DgbotError as error:
-            self._complain(account, str(error))
-            bots.note_unserved(account_id=account.pk, why=str(error))
-            commands.answer_all(account_id=account.pk, tenure=tenure, handlers=_refusals(error))
-            return
-        self.problems.pop(account.pk, None)
-        commands.answer_all(account_id=account.pk, tenure=tenure, handlers=handlers_for(venue))
-        self._hear(account, venue=venue)
-        if _may_trade(account) and self._is_turn_of(account):
-            self._trade(account, venue=venue, tenure=tenure)
-        elif _may_read(account) and self._are_balances_due(account):
-            gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
-
-    def _hear(self, account: ExchangeAccount, *, venue: Venue) -> None:
-        """Follow the private feed of an account whose key is good. What it says only hastens the next question."""
-        if venue.mode is not Mode.LIVE or not _may_read(account):
-            return
-        dialect = feeds.private_dialect(account, signed=venue.exchange)
-        if dialect is None:
-            return
-        self.heard.add(account.pk)
-        self.account_feeds.follow(account.pk, key=venue.exchange, dialect=lambda: dialect)
-        if self.account_feeds.take_news(account.pk):
-            self.balances_due.pop(account.pk, None)
-
-    def _trade(self, account: ExchangeAccount, *, venue: Venue, tenure: Tenure) -> None:
-        gateway_duties.before_sending(account, venue=venue)
-        touched = gateway.settle_and_send(account_id=account.pk, venue=venue, tenure=tenure)
-        if touched or venue.mode.is_recorded or self._are_balances_due(account):
-            gateway.record_balances(account_id=account.pk, venue=venue, tenure=tenure)
-        gateway_duties.after_sending(account, touched=bool(touched))
-        bots.settle_wanted(account_id=account.pk)
-
-    def _is_turn_of(self, account: ExchangeAccount) -> bool:
-        """Always, but for an account whose key is doubted."""
-        if Mode(account.mode) is not Mode.LIVE or not Credential.objects.filter(account=account, status=KeyStatus.DOUBTED).exists():
-            self.doubted_due.pop(account.pk, None)
-            return True
-        now = time.monotonic()
-        if now < self.doubted_due.get(account.pk, 0.0):
+    def _take(self, account: ExchangeAccount) -> bool:
+        """Take or renew the right to send for an account; a new holding passes the barrier before its bots run."""
+        tenure = gateway.take_account(account.pk)
+        if tenure is None:
+            if account.pk not in self.busy:  # else it notices itself: nothing is written under a lease that is gone
+                self.desks.pop(account.pk, None)
             return False
-        self.doubted_due[account.pk] = now + DOUBTED_EVERY_S
+        desk = self.desks.get(account.pk)
+        if desk is None or desk.tenure != tenure:
+            if account.pk in self.busy:
+                return False  # under the old lease; the new one begins when that has ended
+            log.info("account=%s taken with epoch %s", account.pk, tenure.epoch)
+            bots.await_gateway(account_id=account.pk)
+            crash_point("account taken")
+            self.desks[account.pk] = AccountDesk(tenure=tenure, open_key=self.open_key, account_feeds=self.account_feeds)
         return True
 
-    def _are_balances_due(self, account: ExchangeAccount) -> bool:
-        now = time.monotonic()
-        if now < self.balances_due.get(account.pk, 0.0):
-            return False
-        self.balances_due[account.pk] = now + BALANCES_EVERY_S
-        return True
+    def _collect(self) -> None:
+        """Forget the turns that have ended, and raise what one of them raised."""
+        ended = [pk for pk, future in self.busy.items() if future.done()]
+        errors = [error for pk in ended if (error := self.busy.pop(pk).exception()) is not None]
+        for error in errors:
+            raise error
 
-    def _complain(self, account: ExchangeAccount, problem: str) -> None:
-        """Say it once, not every second."""
-        if self.problems.get(account.pk) != problem:
-            log.warning("account=%s is not served: %s", account.pk, problem)
-            self.problems[account.pk] = problem
-
-
-def _may_trade(account: ExchangeAccount) -> bool:
-    mode = Mode(account.mode)
-    return not venues.why_not(mode) and (mode is not Mode.LIVE or _may_read(account))
+    def _again(self, _done: Future[None]) -> None:
+        """A slow account has ended while others had turns: it may have been wanted meanwhile."""
+        if self.wanted_again:
+            self.ring()
 
 
-def _may_read(account: ExchangeAccount) -> bool:
-    """Whether its key has been found good, if not for the last order. Pretended money needs none."""
-    good = (KeyStatus.VERIFIED, KeyStatus.DOUBTED)
-    return Mode(account.mode) is not Mode.LIVE or Credential.objects.filter(account=account, status__in=good).exists()
-
-
-def _refusals(error: DgbotError) -> dict[CommandKind, Handler]:
-    def refuse(_command: object) -> dict[str, object]:
-        raise error
-
-    return dict.fromkeys(CommandKind, refuse)
+def _in_its_thread(desk: AccountDesk, account: ExchangeAccount) -> None:
+    close_old_connections()
+    try:
+        desk.turn(account)
+    except Exception:
+        connections.close_all()
+        raise

@@ -12,12 +12,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from dgbot.accounts import audit
+from dgbot.base.fields import ClockTimestamp
 from dgbot.core.errors import BadInput
 from dgbot.core.money import LARGEST, SMALLEST_STEP, plain
-from dgbot.core.types import CashFlow, CashFlowKind, TradingRules, VenueFill
+from dgbot.core.types import CashFlow, CashFlowKind, VenueFill
 from risk import services as risk
-from trading.domain.ledger import COUNTER, Leg, Source, moved, of_fill
-from trading.models import ExchangeAccount, LedgerEntry, Position, Trade
+from trading.domain.ledger import COUNTER, Leg, Source, assets_of, moved, of_fill
+from trading.models import BreakKind, ExchangeAccount, LedgerEntry, Position, ReconcileBreak, Trade
 from trading.selectors import ledger as selectors
 from trading.signals import trade_recorded
 
@@ -71,13 +72,13 @@ def enter(*, account_id: int, user_id: int, mode: str, groups: Iterable[Group]) 
     )
 
 
-def enter_trades(trades: Sequence[Trade], *, rules: TradingRules) -> None:
+def enter_trades(trades: Sequence[Trade], *, base: str, quote: str) -> None:
     """The legs of one account's trades in one market, in the transaction that inserts them."""
     groups = (
         Group(
             source=_source_of(trade),
             source_id=trade.exchange_trade_id,
-            legs=of_fill(trade, base=rules.base, quote=rules.quote),
+            legs=of_fill(trade, base=base, quote=quote),
             at=trade.created_at,
             symbol=trade.symbol,
             bot_id=trade.bot_id,
@@ -89,8 +90,8 @@ def enter_trades(trades: Sequence[Trade], *, rules: TradingRules) -> None:
     enter(account_id=first.account_id, user_id=first.user_id, mode=first.mode, groups=groups)
 
 
-def book_external(*, account: ExchangeAccount, fills: Sequence[VenueFill], rules: TradingRules, is_forced: bool = False) -> list[Trade]:
-    """Book fills of orders that are not ours, in the caller's transaction: nobody's position, everybody's account.
+def book_external(*, account: ExchangeAccount, fills: Sequence[VenueFill], is_forced: bool = False) -> list[Trade]:
+    """Book fills of one order that is not ours, in the caller's transaction: nobody's position, everybody's account.
 
     is_forced: the exchange liquidated. What is booked already changes nothing. Returns the new trades.
     """
@@ -102,7 +103,8 @@ def book_external(*, account: ExchangeAccount, fills: Sequence[VenueFill], rules
     source = LIQUIDATION if is_forced else EXTERNAL
     ordered = sorted(fresh, key=lambda fill: (fill.executed_at, fill.exchange_trade_id))
     trades = Trade.objects.bulk_create(_external(fill, account=account, source=source) for fill in ordered)
-    enter_trades(trades, rules=rules)
+    base, quote = assets_of(trades[0].symbol)
+    enter_trades(trades, base=base, quote=quote)
     for trade in trades:
         transaction.on_commit(lambda pk=trade.pk: trade_recorded.send_robust(sender=Trade, pk=pk))  # type: ignore[misc]  # a default argument
     return trades
@@ -176,6 +178,9 @@ def adjust(*, account: ExchangeAccount, asset: str, amount: Decimal, by: Any, re
         entered_by=by if isinstance(by, str) else by.get_username(),
     )
     enter(account_id=account.pk, user_id=account.user_id, mode=account.mode, groups=[group])
+    # It answers what differed; if it does not answer all of it, the next runs find the rest.
+    differing = ReconcileBreak.objects.filter(account=account, kind=BreakKind.DIFFERENCE, subject=asset.strip(), over_at=None)
+    differing.update(over_at=ClockTimestamp(), over_by=group.entered_by, over_reason=group.note)
     audit.record(actor=by, action="adjust ledger", target=f"account:{account.pk}", reason=reason, diff={asset.strip(): ["", plain(amount)]})
     return source_id
 

@@ -42,7 +42,7 @@ def book(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> De
     event = CHANGED if position.bought_amount else OPENED
     trades = Trade.objects.bulk_create(_trade(order, position=position, fill=fill) for fill in fresh)
     crash_point("fills inserted")
-    ledger.enter_trades(trades, rules=rules)
+    ledger.enter_trades(trades, base=rules.base, quote=rules.quote)
     _fold(position, order=order, fills=fresh, rules=rules)
     if order.purpose == "entry" and order.filled_amount == 0:
         owner = risk.Owner(account_id=order.account_id, user_id=order.user_id, mode=order.mode)

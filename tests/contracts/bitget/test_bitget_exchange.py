@@ -190,7 +190,7 @@ def test_funding_is_told_apart_from_fills(fake, exchange):
     fake.desk.set_mark(RAW, 3000)
     fake.desk.fund(RAW, rate="0.0001")
 
-    assert [payment.amount for payment in exchange.funding(since=began)] == [D("-0.015")]
+    assert [payment.amount for payment in exchange.cash_flows(since=began)] == [D("-0.015")]
 
 
 def test_the_shared_budget_stops_a_read_before_it_is_sent(fake, account):

@@ -35,7 +35,7 @@ CALLS: dict[str, Callable[[BitgetExchange, Any], object]] = {
     "GET /api/v2/common/trade-rate": lambda exchange, since: exchange.fees(SYMBOL),
     f"GET {MIX}/account/accounts": lambda exchange, since: exchange.balances(),
     f"GET {MIX}/account/account": lambda exchange, since: exchange.prepare(SYMBOL, leverage=Decimal(5)),
-    f"GET {MIX}/account/bill": lambda exchange, since: exchange.funding(since=since),
+    f"GET {MIX}/account/bill": lambda exchange, since: exchange.cash_flows(since=since),
     f"GET {MIX}/position/all-position": lambda exchange, since: exchange.positions(),
     f"POST {MIX}/account/set-leverage": lambda exchange, since: exchange.prepare(SYMBOL, leverage=Decimal(random.randint(1, 99))),
     f"POST {MIX}/order/place-order": lambda exchange, since: exchange.place(an_order("A1")),

@@ -9,6 +9,8 @@ from dgbot.base.loops import run_forever
 from trading import doorbell, vault
 from trading.services.gateway_loop import Gateway
 
+PATIENCE_S = 0.05  # a turn waits so long for its slowest account before it looks for new orders again
+
 
 class Command(BaseCommand):
     """Runs until SIGTERM; finishes the order it is sending."""
@@ -17,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
-        gateway = Gateway(open_key=vault.open_key, ring=doorbell.ring)
+        gateway = Gateway(open_key=vault.open_key, ring=doorbell.ring, patience_s=PATIENCE_S)
         run_forever(
             process="gateway",
             step=gateway.turn,
