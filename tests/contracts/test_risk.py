@@ -1,5 +1,6 @@
 """Risk over real rows: breakers past midnight, restart and transfers; limits that are kept, changed and held by many bots at once."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 
 from backtests.strategies.registry import STRATEGIES
 from dgbot.accounts.models import User
-from dgbot.core.errors import BadInput
+from dgbot.core.errors import BadInput, ExchangeUnavailable
 from dgbot.core.types import Mode
 from risk import services as risk
 from risk.domain.limits import EffectiveLimits
@@ -26,6 +27,7 @@ from trading.models import AccountBalance, Bot, Order, Position
 from trading.selectors import at_stake
 from trading.selectors import limits as limit_selectors
 from trading.services import config, cycles
+from trading.services.venues import KRW_FEES
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
 
@@ -400,6 +402,28 @@ def test_cash_spent_since_the_balance_was_told_is_not_free():
     assert (stale.at_stake.account, stale.at_stake.equity) == (total, 1_000_000 - fee)
 
 
+def test_the_second_bot_does_not_spend_what_the_first_has_spent_before_the_balance_tells(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(STRATEGIES, "eager", factories.eager_strategy())
+    w = world(strategy="eager", cash=D(90_000))
+    second = factories.bot(home=w.bot.account, strategy="eager")
+    w.edge.before["balances"] = unanswered  # the balance row stays what it was before the first fill
+
+    for bot in (w.bot, second):
+        cycles.run(bot_id=bot.pk, slot=SLOT, venue=w.venue)
+        w.gateway_step()
+
+    first, last = Order.objects.order_by("pk")
+    left = D(90_000) - rows("SELECT sum(total + fee) FROM trades WHERE order_pk = %s", first.pk)[0][0]
+    assert AccountBalance.objects.get(asset="KRW").free == 90_000
+    assert (first.status, last.status) == ("filled", "filled")
+    assert last.quote_amount == left / (1 + KRW_FEES.taker_rate) // 1, "what the first and its fee have left"
+
+
+def unanswered(*_: Any, **__: Any) -> None:
+    """The exchange does not tell."""
+    raise ExchangeUnavailable("away")
+
+
 def test_what_is_reserved_is_at_stake_and_not_free():
     w = world()
     order = factories.planned_entry(w.bot)
@@ -508,31 +532,53 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> factories.World:
     return w
 
 
-def test_parallel_bots_never_put_more_at_stake_than_the_account_allows(crowd: factories.World):
-    """Every bot runs its whole cycle in its own thread and connections while the gateway claims and fills; all look after each commit."""
-    bots = list(Bot.objects.filter(account=crowd.bot.account).values_list("pk", flat=True))
-    barrier, seen = Barrier(len(bots)), []
+WATCH = """
+CREATE TABLE stakes_seen (amount numeric NOT NULL);
+CREATE FUNCTION note_stake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO stakes_seen SELECT
+        (SELECT coalesce(sum(bought_total * amount / nullif(bought_amount, 0)), 0) FROM positions WHERE closed_at IS NULL)
+        + (SELECT coalesce(sum(greatest(notional - coalesce(
+            (SELECT sum(total + fee) FROM trades WHERE trades.order_pk = held.order_pk), 0), 0)), 0)
+           FROM reservations AS held WHERE status = 'held');
+    RETURN NULL;
+END $$;
+"""
+WATCH_TABLE = """
+CREATE CONSTRAINT TRIGGER watch AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION note_stake();
+"""
+UNWATCH = "DROP FUNCTION note_stake() CASCADE; DROP TABLE stakes_seen;"
 
-    def look() -> None:
-        seen.append(money(crowd.bot).at_stake)
+
+@pytest.fixture
+def watched(crowd: factories.World) -> Iterator[factories.World]:
+    """PostgreSQL itself notes what is at stake at the end of every transaction that changes it. Planners and claims hold the account
+    until they have committed, so none of these notes misses another's."""
+    factories.execute(WATCH + "".join(WATCH_TABLE.format(table=table) for table in ("reservations", "positions", "trades")))
+    yield crowd
+    factories.execute(UNWATCH)
+
+
+def test_parallel_bots_never_put_more_at_stake_than_the_account_allows(watched: factories.World):
+    """Every bot runs its whole cycle in its own thread and connections while the gateway claims and fills."""
+    bots = list(Bot.objects.filter(account=watched.bot.account).values_list("pk", flat=True))
+    barrier = Barrier(len(bots))
 
     def trade(bot_pk: int) -> None:
         barrier.wait()
-        ran = cycles.run(bot_id=bot_pk, slot=SLOT, venue=crowd.venue)
-        assert ran is not None
-        look()
+        assert cycles.run(bot_id=bot_pk, slot=SLOT, venue=watched.venue) is not None
 
     threads = [Thread(lambda bot_pk=bot_pk: trade(bot_pk)) for bot_pk in bots]
     while any(thread.is_alive() for thread in threads):
-        crowd.gateway_step()
-        look()
+        watched.gateway_step()
     for thread in threads:
         thread.join_or_fail()
-    crowd.gateway_step()
-    look()
+    watched.gateway_step()
 
-    assert max(stake.account for stake in seen) <= LIMIT * D(1_000_000)
-    used = seen[-1].account
-    assert used > (LIMIT - D("0.05")) * D(1_000_000), f"only {used} of what is allowed was used"
-    assert Order.objects.count() < len(bots), "some were refused"
-    assert crowd.store.balances()["KRW"] == D(1_000_000) - rows("SELECT sum(total + fee) FROM trades")[0][0]
+    orders = Order.objects.count()
+    commits, most, last = rows("SELECT count(*), max(amount), (array_agg(amount))[count(*)] FROM stakes_seen")[0]
+    assert commits >= 3 * orders, "each was reserved, filled and converted"
+    assert most <= LIMIT * D(1_000_000)
+    assert last == money(watched.bot).at_stake.account > (LIMIT - D("0.05")) * D(1_000_000), "hardly anything of what is allowed was used"
+    assert orders < len(bots), "some were refused"
+    assert watched.store.balances()["KRW"] == D(1_000_000) - rows("SELECT sum(total + fee) FROM trades")[0][0]
