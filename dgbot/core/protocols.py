@@ -14,6 +14,7 @@ from dgbot.core.types import (
     Fees,
     KeyRights,
     MarginState,
+    MarginTier,
     MarketTrade,
     OrderBook,
     OrderRequest,
@@ -103,6 +104,9 @@ class Exchange(Quotes, Protocol):
 
         Raises ExchangeRejected when the exchange confirms anything else: no order may then be sent.
         """
+
+    def margin_tiers(self, symbol: str) -> Sequence[MarginTier]:
+        """What positions must keep as margin, smallest first; empty on a spot exchange. Public, and may be an hour old."""
 
     def place(self, request: OrderRequest) -> VenueOrder:
         """Send one order. Raises ExchangeRejected when it was certainly refused."""

@@ -193,6 +193,15 @@ class MarginState:
 
 
 @dataclass(frozen=True)
+class MarginTier:
+    """What holds for derivative positions worth up to `up_to` (quote). maintenance_rate: fraction of the notional that must stay."""
+
+    up_to: Decimal
+    maintenance_rate: Decimal
+    maximum_leverage: Decimal
+
+
+@dataclass(frozen=True)
 class KeyRights:
     """What the exchange says of a key. None is unknown, never "no"."""
 

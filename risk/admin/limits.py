@@ -128,7 +128,7 @@ class RiskProfileAdmin(LimitsAdmin):
             {
                 "fields": (
                     ("account_exposure_fraction", "symbol_exposure_fraction", "group_exposure_fraction"),
-                    "leverage_limit",
+                    ("leverage_limit", "liquidation_gap_fraction"),
                 )
             },
         ),

@@ -4,11 +4,12 @@ At stake is what open positions cost plus what is reserved for orders on their w
 then only our own orders change it, and no price move can put an account over its limit. docs/decisions/0014-how-much-is-at-stake.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
-from dgbot.core.money import EXACT
+from dgbot.core.money import EXACT, plain
+from dgbot.core.types import MarginTier
 from risk.domain.limits import EffectiveLimits
 from risk.domain.reasons import Reason
 from risk.domain.sizing import DOWN, ONE, UP
@@ -98,6 +99,19 @@ def exceeded(bounds: tuple[Bound, ...]) -> tuple[Reason, ...]:
     return tuple(found)
 
 
+def whole_leverage(*, limit: Decimal | None, maximum: Decimal) -> Decimal:
+    """The leverage an entry asks the exchange for: the limit in whole numbers, never more than the market's maximum, at least 1.
+
+    Without a limit it is 1: nobody asked for more.
+    """
+    return max(min(ONE if limit is None else limit, maximum).to_integral_value(ROUND_FLOOR), ONE)
+
+
+def maintenance_rate(tiers: Sequence[MarginTier], *, notional: Decimal) -> Decimal | None:
+    """Fraction of `notional` (quote) that must stay as margin; None where the exchange tells no tier for it."""
+    return next((tier.maintenance_rate for tier in tiers if notional <= tier.up_to), None)
+
+
 def unfit_leverage(*, confirmed: Decimal | None, limit: Decimal | None) -> tuple[Reason, ...]:
     """Why the exchange's leverage forbids an entry. confirmed: as the exchange told it; None is unknown and blocks (W-64)."""
     if confirmed is None:
@@ -110,9 +124,9 @@ def unfit_leverage(*, confirmed: Decimal | None, limit: Decimal | None) -> tuple
         return (
             Reason(
                 "leverage",
-                f"The leverage is {confirmed:f}; the limit is {limit:f}.",
-                value=f"{confirmed:f}",
-                limit=f"{limit:f}",
+                f"The leverage is {plain(confirmed)}; the limit is {plain(limit)}.",
+                value=plain(confirmed),
+                limit=plain(limit),
                 remedy="Lower it at the exchange, or raise the limit with a reason.",
             ),
         )

@@ -40,14 +40,26 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Between the stop of a position on margin and its liquidation, fractions of the entry price. there None: unknown."""
+
+    needed: Decimal
+    there: Decimal | None
+
+
+@dataclass(frozen=True)
 class Used:
-    """What is known of one bot at `now`, market time. allocation and position: quote currency, the position at cost."""
+    """What is known of one bot at `now`, market time. allocation and position: quote currency, the position at cost.
+
+    gap: of an open position on margin; None without one.
+    """
 
     losses: Losses | None
     allocation: Decimal | None
     entries_today: int
     last_entry_at: datetime | None
     position: Decimal
+    gap: Gap | None = None
 
 
 def usage(*, limits: EffectiveLimits, used: Used, bounds: tuple[Bound, ...], now: datetime) -> tuple[Usage, ...]:
@@ -74,6 +86,8 @@ def usage(*, limits: EffectiveLimits, used: Used, bounds: tuple[Bound, ...], now
     for bound in bounds:
         name = "leverage_limit" if bound.code == "leverage" else f"{bound.code}_fraction"
         found.append(Usage(bound.code, bound.used, bound.limit, Unit.MONEY, limits.origins.get(name, "")))
+    if used.gap is not None:
+        found.append(Usage("liquidation_gap", used.gap.needed, used.gap.there, Unit.FRACTION))
     return tuple(found)
 
 

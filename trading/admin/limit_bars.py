@@ -28,6 +28,7 @@ NAMES = {
     "symbol_exposure": _("at stake in the symbol"),
     "group_exposure": _("at stake in the group"),
     "leverage": _("at stake, leverage"),
+    "liquidation_gap": _("gap from stop to liquidation, needed of what is there"),
 }
 ROW = (
     '<tr><td class="pr-4">{}</td><td class="pr-4 tabular-nums">{} / {}</td>'

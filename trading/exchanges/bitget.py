@@ -33,6 +33,7 @@ from dgbot.core.types import (
     KeyRights,
     MarginMode,
     MarginState,
+    MarginTier,
     MarketTrade,
     OrderBook,
     OrderRequest,
@@ -82,6 +83,7 @@ ORDERS_WINDOW = timedelta(days=7)
 KEPT_FOR = timedelta(days=90)  # orders and fills older than this are not told
 TRADE_PAGE = 1000
 RULES_GOOD_FOR_S = 60.0
+TIERS_GOOD_FOR_S = 3600.0
 KNOWN_CLIENT_IDS = 20_000
 STOP_VISIBLE_AFTER_S = (0.0, 0.2, 0.6, 1.2)  # pauses between looks for a new stop
 ENTRY_WITHIN_S, EXIT_WITHIN_S = 0.8, 3.0  # from the call to the first byte; later the permit to send has run out
@@ -106,6 +108,7 @@ CAPABILITIES = Capabilities(
 CONTRACTS = Endpoint("public_mix_get_v2_mix_market_contracts", "public")
 TICKER = Endpoint("public_mix_get_v2_mix_market_ticker", "public")
 BOOK = Endpoint("public_mix_get_v2_mix_market_merge_depth", "public")
+TIERS = Endpoint("public_mix_get_v2_mix_market_query_position_lever", "public")
 CANDLES = Endpoint("public_mix_get_v2_mix_market_candles", "public")
 OLD_CANDLES = Endpoint("public_mix_get_v2_mix_market_history_candles", "public")
 TRADES = Endpoint("public_mix_get_v2_mix_market_fills", "public")
@@ -162,6 +165,7 @@ class BitgetExchange:
     entry_within_s: float = ENTRY_WITHIN_S
     exit_within_s: float = EXIT_WITHIN_S
     _rules: dict[str, tuple[TradingRules, float]] = field(default_factory=dict, repr=False)
+    _tiers: dict[str, tuple[tuple[MarginTier, ...], float]] = field(default_factory=dict, repr=False)
     _client_ids: OrderedDict[str, str | None] = field(default_factory=OrderedDict, repr=False)
 
     # --- Quotes ---
@@ -286,6 +290,16 @@ class BitgetExchange:
         if state.margin_mode is not MarginMode.ISOLATED or state.leverage != leverage or not is_even:
             self._set(SET_LEVERAGE, f"leverage {plain(leverage)} for {symbol}", {**common, "leverage": plain(leverage)})
         return self._confirmed(symbol, raw, leverage=leverage)
+
+    def margin_tiers(self, symbol: str) -> Sequence[MarginTier]:
+        """See Exchange."""
+        tiers, good_until = self._tiers.get(symbol, ((), 0.0))
+        if time.monotonic() >= good_until:
+            data = self.client.read(TIERS, symbol=_raw(symbol), productType=PRODUCT).data
+            with _understood("position tiers"):
+                tiers = parse.margin_tiers(data)
+            self._tiers[symbol] = tiers, time.monotonic() + TIERS_GOOD_FOR_S
+        return tiers
 
     def cash_flows(self, *, since: datetime) -> Sequence[CashFlow]:
         """See Exchange. Funding and transfers; what Bitget bills with a fill is in that fill, and other bills are left out."""

@@ -21,6 +21,7 @@ from dgbot.core.types import (
     Level,
     MarginMode,
     MarginState,
+    MarginTier,
     MarketTrade,
     OrderBook,
     OrderType,
@@ -250,6 +251,19 @@ def margin_state(row: Row, *, symbol: str) -> MarginState:
     else:
         leverage = number(row, "crossedMarginLeverage")
     return MarginState(symbol=symbol, margin_mode=mode, leverage=leverage, is_one_way=row["posMode"] == ONE_WAY)
+
+
+def margin_tiers(data: Any) -> tuple[MarginTier, ...]:
+    """The tiers of one contract, smallest first. Tiers that leave gaps, or none at all, are refused."""
+    told = [
+        (number(row, "startUnit"), MarginTier(positive(row, "endUnit"), positive(row, "keepMarginRate"), positive(row, "leverage")))
+        for row in rows(data)
+    ]
+    tiers = sorted(told, key=lambda one: one[0])
+    starts, ends = [start for start, _tier in tiers], [tier.up_to for _start, tier in tiers]
+    if starts != [Decimal(0), *ends[:-1]]:
+        raise ValueError(f"the tiers begin at {starts} and end at {ends}")
+    return tuple(tier for _start, tier in tiers)
 
 
 def has_one_leverage(row: Row) -> bool:

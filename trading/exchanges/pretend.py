@@ -24,6 +24,7 @@ from dgbot.core.types import (
     KeyRights,
     Level,
     MarginState,
+    MarginTier,
     MarketTrade,
     OrderBook,
     OrderRequest,
@@ -141,6 +142,10 @@ class PretendExchange:
     def prepare(self, symbol: str, *, leverage: Decimal) -> MarginState | None:
         """A spot exchange lends nothing."""
         return None
+
+    def margin_tiers(self, symbol: str) -> Sequence[MarginTier]:
+        """A spot exchange lends nothing."""
+        return ()
 
     # --- Orders ---
     def place(self, request: OrderRequest) -> VenueOrder:

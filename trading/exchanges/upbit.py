@@ -19,6 +19,7 @@ from dgbot.core.types import (
     Fees,
     KeyRights,
     MarginState,
+    MarginTier,
     OrderRequest,
     OrderType,
     Side,
@@ -103,6 +104,10 @@ class Upbit(UpbitQuotes):
     def prepare(self, symbol: str, *, leverage: Decimal) -> MarginState | None:
         """A spot exchange lends nothing."""
         return None
+
+    def margin_tiers(self, symbol: str) -> Sequence[MarginTier]:
+        """A spot exchange lends nothing."""
+        return ()
 
     # --- orders ---
     def place(self, request: OrderRequest) -> VenueOrder:

@@ -11,6 +11,7 @@ from trading.models.cycles import Cycle, CycleStatus, StageResult
 from trading.models.decisions import Decision
 from trading.models.leases import Lease
 from trading.models.ledger import LedgerEntry
+from trading.models.margins import MarginSetting
 from trading.models.orders import CancelCommand, Order, OrderEvent, OrderInquiry, OrderSend, SendResult
 from trading.models.positions import Position
 from trading.models.rates import KrwRate
@@ -47,6 +48,7 @@ __all__ = [
     "KrwRate",
     "Lease",
     "LedgerEntry",
+    "MarginSetting",
     "Order",
     "OrderEvent",
     "OrderInquiry",

@@ -54,15 +54,18 @@ class AccountMoney:
     group: frozenset[str]
 
 
-def read(*, account_id: int, quote: str, symbol: str) -> AccountMoney:
-    """Call it while holding the account (`risk.services.hold_account`) where a decision hangs on it."""
+def read(*, account_id: int, quote: str, symbol: str, is_margin: bool = False) -> AccountMoney:
+    """Call it while holding the account (`risk.services.hold_account`) where a decision hangs on it.
+
+    is_margin: positions are derivatives, so what they cost is still in the balance as their margin and is not counted twice.
+    """
     with connection.cursor() as cursor:
         cursor.execute(READ, {"account": account_id, "quote": quote, "symbol": symbol})
         rows = cursor.fetchall()
     single = {kind: amount for kind, _name, amount in rows}
     by_symbol = {name: amount for kind, name, amount in rows if kind == "stake"}
     cash, reserved = single.get("cash"), single["reserved"]
-    worth = None if cash is None else cash + single["cost"]
+    worth = cash if cash is None or is_margin else cash + single["cost"]
     seen = single.get("equity")
     equity = worth if worth is None or seen is None else min(worth, seen)
     free = single.get("free")

@@ -9,12 +9,13 @@ from dgbot.core.types import Mode
 from risk.domain import exposure, limits
 from risk.domain.breakers import Mark
 from risk.domain.limits import NAMES, EffectiveLimits
-from risk.domain.usage import Usage, Used, usage
+from risk.domain.usage import Gap, Usage, Used, usage
 from risk.models import AccountLimits, BotLimits, RiskProfile
 from risk.selectors import recent_states
 from risk.services import losses_of
 from trading.domain.config import RISK_LEVELS, Settings
-from trading.models import Bot, Position
+from trading.domain.margin import Terms
+from trading.models import Bot, MarginSetting, Position
 from trading.selectors import at_stake
 
 OWNERS_OF_LIMITS = ("risk_profile", "limits", "account", "account__limits")  # select_related: all limits of a bot in its own statement
@@ -71,18 +72,34 @@ def governs_live(row: RiskProfile | AccountLimits | BotLimits) -> bool:
 def usage_of(bot_pk: int, *, settings: Settings, now: datetime) -> tuple[Usage, ...]:
     """Each limit of a bot with how much of it is used; unknown stays unknown. now: market time."""
     bot = Bot.objects.select_related(*OWNERS_OF_LIMITS).get(pk=bot_pk)
-    held = effective(bot, profile=profile_of(bot, settings=settings))
+    profile = profile_of(bot, settings=settings)
+    held = effective(bot, profile=profile)
     (recent,) = recent_states([(bot.account_id, bot.pk)]).values()
     state = recent[0] if recent else None
     position = Position.objects.open().filter(bot=bot).first()
     price = None if position is None else position.entry_price
-    money = at_stake.read(account_id=bot.account_id, quote=bot.account.quote_currency, symbol=bot.symbol)
+    is_margin = MarginSetting.objects.filter(account_id=bot.account_id).exists()
+    money = at_stake.read(account_id=bot.account_id, quote=bot.account.quote_currency, symbol=bot.symbol, is_margin=is_margin)
     used = Used(
         losses=None if state is None or state.equity is None else losses_of(state, mark=Mark(state.equity, state.capital), recent=recent),
         allocation=bot.allocation,
         entries_today=0 if state is None else state.daily_trade_count,
         last_entry_at=None if state is None else state.last_trade_time,
         position=Decimal(0) if position is None or price is None else position.amount * price,
+        gap=None if position is None else _gap(position, needed=profile.liquidation_gap_fraction),
     )
     bounds = exposure.bounds(limits=held, at_stake=money.at_stake, symbol=bot.symbol, group=money.group)
     return usage(limits=held, used=used, bounds=bounds, now=now)
+
+
+def _gap(position: Position, *, needed: Decimal) -> Gap | None:
+    """How far liquidation lies beyond the stop of today; None for a position that is not on margin."""
+    if position.plan.get("margin") is None:
+        return None
+    setting = MarginSetting.objects.filter(account_id=position.account_id, symbol=position.symbol).first()
+    stop = position.current_stop
+    if setting is None or setting.leverage is None or stop is None:
+        return Gap(needed=needed, there=None)
+    terms = Terms.from_row(position.plan["margin"])
+    beyond = stop - terms.liquidation(leverage=setting.leverage)
+    return Gap(needed=needed, there=beyond / terms.entry)

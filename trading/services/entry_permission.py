@@ -1,10 +1,13 @@
 """Everything but the kill switch that may forbid a planned entry, looked at in the transaction that claims it."""
 
 from dgbot.core.errors import BadInput
+from dgbot.core.money import plain
 from dgbot.core.types import Mode
 from risk.models import Reservation, ReservationStatus
+from trading.domain.config import cap_in
 from trading.models import BotStatus, Order
 from trading.services import account_breaks, config, credentials, entry_limits, price_alarms, switches
+from trading.services.krw_rates import StoredRates
 
 
 def refusal(order: Order) -> str:
@@ -13,6 +16,8 @@ def refusal(order: Order) -> str:
         return "its bot has been stopped"
     if order.bot.status in (BotStatus.REQUESTED, BotStatus.STARTING):
         return f"its bot is {order.bot.get_status_display()}, {order.bot.status_reason}"
+    if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
+        return "nothing is reserved for it"
     told = (
         account_breaks.why_no_entries(order.account_id)
         or credentials.why_no_entries(order.account_id)
@@ -23,8 +28,6 @@ def refusal(order: Order) -> str:
         return told
     if Order.objects.maybe_sent().filter(bot_id=order.bot_id).exists():
         return "another order of its bot may be at the exchange without our knowing"
-    if not Reservation.objects.filter(order_id=order.pk, status=ReservationStatus.HELD).exists():
-        return "nothing is reserved for it"
     return entry_limits.refusal(order)
 
 
@@ -39,7 +42,10 @@ def _refused_by_settings(order: Order) -> str:
         return blocking[0].message.rstrip(".")
     if order.mode == Mode.REPLAY:
         return ""  # a replay keeps the caps of its cycle, whatever is edited while it runs
-    is_krw = order.account.quote_currency == "KRW"  # another currency was capped through its rate when it was planned
-    if is_krw and order.quote_amount is not None and order.quote_amount > rules.max_trade_amount_krw:
-        return f"{order.quote_amount:f} KRW is over the {rules.max_trade_amount_krw:f} KRW of max_trade_amount_krw"
+    currency, amount = order.account.quote_currency, entry_limits.spends(order)
+    cap = cap_in(currency, cap_krw=rules.max_trade_amount_krw, krw_per_unit=StoredRates().krw_per(currency))
+    if cap is None:
+        return f"the rate from {currency} to KRW is unknown, so max_trade_amount_krw cannot be told"
+    if amount > cap:
+        return f"{plain(amount)} {currency} is over the {plain(rules.max_trade_amount_krw)} KRW of max_trade_amount_krw"
     return ""

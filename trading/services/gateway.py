@@ -21,7 +21,7 @@ from trading.domain.order_path.procedure import OrderPath
 from trading.domain.order_path.values import Change, OrderFacts, Permit, Tenure, Waits
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Order
-from trading.services import credentials, leases
+from trading.services import credentials, leases, margins
 from trading.services.order_store import DatabaseStore
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def settle_and_send(*, account_id: int, venue: Venue, tenure: Tenure, is_hurried
     acting = path(venue=venue, tenure=tenure)
     if not venue.mode.is_recorded:  # in recorded time an order is absent at once, and nothing is held for it
         acting.store.release_absent(account_id, tenure=tenure)
+    if venue.exchange.capabilities.leverage:
+        margins.confirm_planned(account_id, exchange=venue.exchange)
     return acting.settle_and_send(account_id, is_hurried=is_hurried)
 
 

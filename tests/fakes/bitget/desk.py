@@ -128,6 +128,10 @@ class Desk:
             raise BitgetError("40034", f"Parameter {wanted} does not exist")
         return [rendering.contract(market) for market in self.engine.markets.values() if wanted in (None, market.symbol)]
 
+    def tiers(self, request: Request) -> Any:
+        """GET query-position-lever."""
+        return rendering.tiers(self._symbol(request))
+
     def ticker(self, request: Request) -> Any:
         """GET ticker."""
         return [self.ticker_row(self._symbol(request))]

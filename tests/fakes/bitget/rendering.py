@@ -126,6 +126,15 @@ def wallet(*, free: Decimal, locked: Decimal, unrealised: Decimal) -> dict[str, 
     }
 
 
+TIERS = (("0", "150000", "125", "0.004"), ("150000", "900000", "100", "0.005"), ("900000", "5000000", "50", "0.01"))
+
+
+def tiers(raw: str) -> list[dict[str, Any]]:
+    """Position tiers: the larger a position, the more must stay as margin."""
+    names = ("startUnit", "endUnit", "leverage", "keepMarginRate")
+    return [{"symbol": raw, "level": str(level), **dict(zip(names, row, strict=True))} for level, row in enumerate(TIERS, start=1)]
+
+
 def margin_account(account: FakeAccount, raw: str, row: dict[str, Any]) -> dict[str, Any]:
     """`account` of one symbol: the wallet and the modes; leverages are numbers here."""
     long, short = account.leverages.get(raw, ("10", "10"))

@@ -145,6 +145,7 @@ class FakeBitget(FakeExchange):
         return {
             TIME: desk.time,
             f"{market}/contracts": desk.contracts,
+            f"{market}/query-position-lever": desk.tiers,
             f"{market}/ticker": desk.ticker,
             f"{market}/merge-depth": desk.depth,
             f"{market}/candles": desk.candles,

@@ -13,10 +13,12 @@ from risk.domain.exits import Protection, protect
 from risk.domain.reasons import Reason
 from risk.domain.sizing import Edge, Market, Size, SizingMode, edge_of, size_within, wanted
 from trading.domain.config import cap_in
+from trading.domain.margin import Terms
 from trading.domain.stages import Collected
 from trading.exchanges.assumed import SLIPPAGE
 from trading.models import Position
 from trading.selectors import at_stake
+from trading.services import margins
 from trading.services.stages.context import Context
 from trading.services.stages.equity import bot_equity
 
@@ -25,11 +27,15 @@ QUOTE_GRAIN = {"KRW": Decimal(1), "USDT": Decimal("0.01")}  # orders in quote cu
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry before its order: the plan its position will keep, where it would be left, and its size."""
+    """One entry before its order: the plan its position will keep, where it would be left, and its size.
+
+    unsafe: why its leverage forbids it.
+    """
 
     plan: dict[str, Any]
     protection: Protection
     size: Size
+    unsafe: tuple[Reason, ...] = ()
 
 
 def size_entry(context: Context, *, collected: Collected, book: OrderBook, proposed: dict[str, Any]) -> Entry:
@@ -47,13 +53,37 @@ def size_entry(context: Context, *, collected: Collected, book: OrderBook, propo
     )
     fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
     market = Market(entry=ask, stop=protection.stop_price, fee_rate=fee_rate, slippage_fraction=SLIPPAGE, atr=atr)
-    return Entry(plan=plan, protection=protection, size=_size(context, market=market, plan=plan))
+    leverage = _leverage(context)
+    size = _size(context, market=market, plan=plan, leverage=leverage)
+    if leverage is None or not size.quote_amount:
+        return Entry(plan=plan, protection=protection, size=size)
+    return _on_margin(context, Entry(plan=plan, protection=protection, size=size), market=market, leverage=leverage)
 
 
-def _size(context: Context, *, market: Market, plan: dict[str, Any]) -> Size:
+def _leverage(context: Context) -> Decimal | None:
+    """What the exchange is asked for; None where it lends nothing."""
+    if not context.venue.exchange.capabilities.leverage:
+        return None
+    return exposure.whole_leverage(limit=context.limits.leverage_limit, maximum=context.rules.maximum_leverage)
+
+
+def _on_margin(context: Context, entry: Entry, *, market: Market, leverage: Decimal) -> Entry:
+    """The entry with the terms that are pinned to its order, and what they say against it."""
+    exchange, symbol = context.venue.exchange, context.bot.symbol
+    rate = margins.maintenance(exchange, symbol, notional=entry.size.quote_amount)
+    if rate is None:
+        message = f"No order: the maintenance margin of {symbol} is unknown, so its liquidation is."
+        return replace(entry, unsafe=(Reason("maintenance_unknown", message, remedy="Wait until the exchange tells its tiers."),))
+    terms = Terms(leverage=leverage, entry=market.entry, stop=market.stop, maintenance_rate=rate, fee_rate=market.fee_rate)
+    unsafe = terms.unsafe(leverage=leverage, gap_fraction=context.profile.liquidation_gap_fraction)
+    return replace(entry, plan={**entry.plan, "margin": terms.as_row()}, unsafe=unsafe)
+
+
+def _size(context: Context, *, market: Market, plan: dict[str, Any], leverage: Decimal | None) -> Size:
+    """leverage: how often free cash may be spent on margin; None for a spot exchange, once."""
     bot, rules = context.bot, context.rules
     equity = bot_equity(context, price=market.entry)
-    money = at_stake.read(account_id=bot.account_id, quote=rules.quote, symbol=bot.symbol)
+    money = at_stake.read(account_id=bot.account_id, quote=rules.quote, symbol=bot.symbol, is_margin=leverage is not None)
     rates = context.venue.rates
     rate = None if rates is None else rates.krw_per(rules.quote)
     cap = cap_in(rules.quote, cap_krw=context.settings.max_trade_amount_krw, krw_per_unit=rate)
@@ -85,7 +115,7 @@ def _size(context: Context, *, market: Market, plan: dict[str, Any]) -> Size:
     size = size_within(
         wanted=asked.quote_amount,
         caps=caps,
-        free_cash=money.free_cash,
+        free_cash=money.free_cash if leverage is None else money.free_cash * leverage,
         fee_rate=market.fee_rate,
         minimum_total=rules.minimum_total,
         step=QUOTE_GRAIN[rules.quote],

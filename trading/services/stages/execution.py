@@ -8,7 +8,7 @@ from dgbot.core.types import OrderBook, Side
 from risk import services as risk
 from risk.domain.exits import ExitReason
 from risk.domain.reasons import Reason
-from risk.domain.sizing import size_sale, trapped
+from risk.domain.sizing import sellable, size_sale, trapped
 from trading.domain import liquidity
 from trading.domain.stages import Action, Collected, DecisionKind, Outcome
 from trading.models import Decision, Order, Position
@@ -93,13 +93,11 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
     if not size.quote_amount:
         return None, Outcome(Action.STOP, size.reasons)
     refusals, data = _liquidity(context, book=collected.book, quote_amount=size.quote_amount)
-    refusals += _unsellable(context, book=collected.book, quote_amount=size.quote_amount)
+    refusals += _unsellable(context, book=collected.book, quote_amount=size.quote_amount) + entry.unsafe
+    sized, too_small = _sized(context, book=collected.book, quote_amount=size.quote_amount)
+    refusals += too_small
     if refusals:
         return None, Outcome(Action.STOP, refusals, data)
-    sized = _as_asked_for(context, book=collected.book, quote_amount=size.quote_amount)
-    if not any(sized.values()):
-        least = f"{context.rules.lot_step:f} {context.rules.base}"
-        return None, Outcome(Action.STOP, (Reason("under_a_lot", f"{size.quote_amount:f} buys less than one lot of {least}."),), data)
     fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
     order = orders.plan_entry(
         bot=context.bot,
@@ -115,12 +113,18 @@ def _enter(context: Context, *, decision: Decision, collected: Collected) -> tup
     return order, Outcome(Action.CONTINUE, (reason,), {**data, "order": order.pk})
 
 
-def _as_asked_for(context: Context, *, book: OrderBook, quote_amount: Decimal) -> dict[str, Decimal]:
-    """An entry's size as the exchange takes it: the money, or whole lots which that money buys at the average price of the book."""
+def _sized(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[dict[str, Decimal], tuple[Reason, ...]]:
+    """The size as this exchange takes it: the money, or whole lots which that money buys at the average price of the book."""
     if context.venue.exchange.capabilities.market_buy_in_quote:
-        return {"quote_amount": quote_amount}
+        return {"quote_amount": quote_amount}, ()
+    rules = context.rules
     price = liquidity.measure(book=book, side=Side.BUY, quote_amount=quote_amount).expected_avg_price or book.asks[0].price
-    return {"amount": round_down(quote_amount / price, step=context.rules.lot_step)}
+    amount = round_down(quote_amount / price, step=rules.lot_step)
+    if amount >= rules.minimum_amount and sellable(amount=amount, price=price, minimum_total=rules.minimum_total):
+        return {"amount": amount}, ()
+    least = max(rules.minimum_amount * price, rules.minimum_total, rules.lot_step * price)
+    message = f"No order: {quote_amount:f} {rules.quote} buys less of {rules.base} than the exchange's smallest order."
+    return {}, (Reason("below_minimum", message, value=f"{quote_amount:f}", limit=f"{least:f}", remedy="Raise the trade amount."),)
 
 
 def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
