@@ -189,4 +189,4 @@ def test_less_than_a_lot_is_refused_with_the_least(w: World) -> None:
 
     order, outcome = enter(w)
 
-    assert order is None and ("below_minimum", f"{ASK * D('0.01'):f}") in [(reason.code, reason.limit) for reason in outcome.reasons]
+    assert order is None and ("below_minimum", "30.005") in [(reason.code, reason.limit) for reason in outcome.reasons]

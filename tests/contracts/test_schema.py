@@ -30,6 +30,7 @@ from trading.models import (
     ExternalOrder,
     KrwRate,
     LedgerEntry,
+    MarginSetting,
     Order,
     PortfolioSnapshot,
     Position,
@@ -283,6 +284,7 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         "account_balances": AccountBalance.objects.create(
             account=bot.account, asset="KRW", free=1, locked=1, known_at=SLOT, recorded_at=SLOT
         ).pk,
+        "margin_settings": MarginSetting.objects.create(account=bot.account, symbol=SYMBOL, leverage=1, asked_at=SLOT).pk,
         "krw_rates": KrwRate.objects.get_or_create(
             currency="USDT", defaults={"krw_per_unit": 1, "source": "test", "known_at": SLOT, "recorded_at": SLOT}
         )[0].pk,

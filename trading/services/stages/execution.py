@@ -124,7 +124,7 @@ def _sized(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple
         return {"amount": amount}, ()
     least = max(rules.minimum_amount * price, rules.minimum_total, rules.lot_step * price)
     message = f"No order: {quote_amount:f} {rules.quote} buys less of {rules.base} than the exchange's smallest order."
-    return {}, (Reason("below_minimum", message, value=f"{quote_amount:f}", limit=f"{least:f}", remedy="Raise the trade amount."),)
+    return {}, (Reason("below_minimum", message, value=plain(quote_amount), limit=plain(least), remedy="Raise the trade amount."),)
 
 
 def _liquidity(context: Context, *, book: OrderBook, quote_amount: Decimal) -> tuple[tuple[Reason, ...], dict[str, object]]:
