@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trading', '0028_analysts_answer'),
+        ('trading', '0030_accounts_are_compared_on_request'),
     ]
 
     operations = [
