@@ -1,19 +1,24 @@
 """A replay of 1,000 slots of a file exported from the simulated market: what CI proves at every commit."""
 
 import csv
+import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from backtests.candles.series import Candles
 from dgbot.core.interval import Interval
 from tests.replay import plain_loop
 from tests.replay.conftest import CASH, Counts, counted, replay_file
+from tests.scale import scale
 from trading.exchanges.simulated_market import SimulatedMarket
 from trading.models import Cycle, Decision, Order, StageResult, Trade
 from trading.selectors.replays import Summary
+from trading.services import decision_records
 from trading.services.positions import sums_from_trades
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
@@ -126,14 +131,19 @@ def test_a_slot_with_an_order_keeps_its_budget(recording: Path, ready: None) -> 
 def test_every_decision_follows_from_the_one_before_it(recording: Path, ready: None) -> None:
     from trading.services.stages.analysis import hash_of
 
-    replay, _summary = replay_file(recording, start=ORIGIN, end=ORIGIN + timedelta(hours=60), now=datetime.now(tz=UTC))
+    span = timedelta(hours=scale(sample=60, full=SLOTS))
+    replay, _summary = replay_file(recording, start=ORIGIN, end=ORIGIN + span, now=datetime.now(tz=UTC))
 
-    previous = ""
+    previous, recording_itself = "", replay.quotes.recording
     for decision in Decision.objects.filter(bot=replay.bot).order_by("pk"):
         assert decision.previous_hash == previous
         assert hash_of(decision) == decision.hash
+        assert decision_records.replay(decision, lambda _symbol, _interval: recording_itself).is_equal, "made again to the byte"
         previous = decision.hash
     assert previous
+    out = StringIO()
+    call_command("replay_decision", decision.pk, candles=[recording], json=True, stdout=out)
+    assert json.loads(out.getvalue())["is_equal"] is True
 
 
 def _span(bars: list[plain_loop.Bar]) -> tuple[datetime, datetime]:

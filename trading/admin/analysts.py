@@ -78,6 +78,10 @@ class AnalystAdmin(HouseAdmin):
     )
     readonly_fields = ("spent_day", "spent_month")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Bots and decisions know an analyst by its name."""
+        return ("name", *self.readonly_fields) if obj else self.readonly_fields
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Its calls are kept, so it is switched off instead."""
         return False

@@ -38,6 +38,9 @@ class Decision(models.Model):
     reason = models.TextField(_("reason"), editable=False)
     market_data = models.JSONField(_("market data"), editable=False)
     analyst = models.CharField(_("analyst"), max_length=40, editable=False)
+    inputs = models.JSONField(
+        _("inputs"), default=dict, editable=False, help_text=_("What the decision can be made again from, beside the candles.")
+    )
     proposal = models.JSONField(_("proposal"), default=dict, editable=False, help_text=_("What the rules proposed, with its distances."))
     verdict = models.JSONField(_("verdict"), default=dict, editable=False, help_text=_("What the validator said, rule by rule."))
     call = models.OneToOneField(

@@ -4,7 +4,7 @@ earlier answer of this cycle? ─→ read it, ask nobody
 reserve (budget, breaker; committed) ─→ ask, outside any transaction ─→ record ─→ parse
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -56,12 +56,15 @@ class Question:
     model: str = ""  # instead of the analyst's
 
 
+Asking = Callable[[Question], Asked]
+
+
 def ask(question: Question) -> Asked:
     """Ask once. Call outside any transaction. A cycle whose question was answered is never asked again."""
     if question.purpose == CallPurpose.DECISION and question.cycle is not None:
         known = AnalystCall.objects.filter(cycle=question.cycle, purpose=CallPurpose.DECISION, status=CallStatus.ANSWERED).first()
         if known is not None:
-            return _understood(known, question)
+            return understood(known, question)
     analyst = question.analyst
     if not analyst.is_enabled:
         return refused("analyst_off", f"The analyst {analyst.name} is switched off.", remedy="Switch it on, or choose another for the bot.")
@@ -77,9 +80,9 @@ def ask(question: Question) -> Asked:
         reply = endpoint.ask(_endpoint(analyst, model=reserved.model), messages)
     except AnalystFailed as error:
         _fail(reserved, error)
-        return _failed(f"The analyst {analyst.name} gave no answer: {error}.", call=reserved)
-    _record(reserved, reply)
-    return _understood(reserved, question)
+    else:
+        _record(reserved, reply)
+    return understood(reserved, question)
 
 
 def cost_of(analyst: Analyst, usage: Usage) -> Decimal:
@@ -143,7 +146,10 @@ def create_first_prompt() -> str | None:
     return f"Prompt added: {create_prompt(name=FIRST_PROMPT_NAME, system=prompts.FIRST_PROMPT)}."
 
 
-def _understood(call: AnalystCall, question: Question) -> Asked:
+def understood(call: AnalystCall, question: Question) -> Asked:
+    """What an ended call comes to."""
+    if call.status == CallStatus.FAILED:
+        return _failed(f"The analyst {question.analyst.name} gave no answer: {call.error}.", call=call)
     try:
         return Asked(answer=parse(call.raw_answer, symbol=question.symbol), call=call)
     except Nonsense as error:

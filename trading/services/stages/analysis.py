@@ -21,8 +21,8 @@ from trading.domain.stages import Action, Collected, DecisionKind, Outcome, Prop
 from trading.domain.validator import OF_ANALYST, OF_BTC, Verdict, judge_buy
 from trading.models import AnalystCall, Decision
 from trading.services import analysts
-from trading.services.analysts import Asked
-from trading.services.stages import conditions, consulting, quick_filter
+from trading.services.analysts import Asked, Asking
+from trading.services.stages import conditions, consulting, inputs, quick_filter
 from trading.services.stages.context import Context
 from trading.services.stages.quick_filter import Filtered
 
@@ -43,8 +43,11 @@ class Prepared:
     asked: Asked | None = None
 
 
-def prepare(context: Context, collected: Collected) -> Prepared:
-    """Propose by the rules; for an entry also ask the quick filter, look at the market, and ask the bot's analyst."""
+def prepare(context: Context, collected: Collected, *, asking: Asking = analysts.ask) -> Prepared:
+    """Propose by the rules; for an entry also ask the quick filter, look at the market, and ask the bot's analyst.
+
+    asking: how a question is put; who makes a stored decision again hands in what was said then.
+    """
     try:
         strategy = strategy_named(context.bot.strategy)
         parameters = strategy.parameters.of(context.bot.parameters)
@@ -60,7 +63,7 @@ def prepare(context: Context, collected: Collected) -> Prepared:
         filtered = quick_filter.judge(context, candles, strategy=strategy, parameters=parameters, thresholds=context.thresholds)
     prepared = Prepared(proposal, filtered=filtered)
     if question is not None and (filtered is None or not filtered.stops):
-        asked = consulting.consult(context, collected, question=question, proposal=proposal, filtered=filtered)
+        asked = consulting.consult(context, collected, question=question, proposal=proposal, filtered=filtered, asking=asking)
         plan = rules.plan_at_close(collected.candles, strategy, parameters) if context.position is None else {}
         decided = consulting.decided(asked, question=question, proposal=proposal, plan=plan)
         prepared = Prepared(decided, filtered=filtered, before=proposal, asked=asked)
@@ -76,7 +79,9 @@ def decide(context: Context, collected: Collected, prepared: Prepared) -> tuple[
     proposal, filtered = prepared.proposal, prepared.filtered
     verdict = _judge(context, prepared)
     crash_point("analyst answered")
-    decision = _store(context, collected, prepared=prepared, verdict=verdict)
+    previous = Decision.objects.filter(bot=context.bot).order_by("-pk").values_list("hash", flat=True).first() or ""
+    decision = compose(context, collected, prepared, previous_hash=previous)
+    decision.save(force_insert=True)
     stopped = filtered.reasons if filtered is not None and filtered.stops else ()
     unheard = prepared.asked.reasons if prepared.asked is not None else ()
     reasons = (Reason(f"decision_{proposal.decision}", proposal.reason), *unheard, *stopped, *verdict.reasons)
@@ -124,12 +129,12 @@ def _judge(context: Context, prepared: Prepared) -> Verdict:
     return judge_buy(prepared.readings or {}, thresholds=context.thresholds, skipped=skipped)
 
 
-def _store(context: Context, collected: Collected, *, prepared: Prepared, verdict: Verdict) -> Decision:
+def compose(context: Context, collected: Collected, prepared: Prepared, *, previous_hash: str) -> Decision:
+    """The decision as it is stored, hashed and unsaved: the same row from the same inputs, to the byte."""
     bot, candles, proposal = context.bot, collected.candles, prepared.proposal
     count = 0 if candles is None else len(candles)
     answer = None if prepared.asked is None else prepared.asked.answer
     told = {} if prepared.before is None else {"rules": prepared.before.decision.value, "says": proposal.reason}
-    previous = Decision.objects.filter(bot=bot).order_by("-pk").values_list("hash", flat=True).first() or ""
     decision = Decision(
         cycle=context.cycle,
         bot=bot,
@@ -144,21 +149,33 @@ def _store(context: Context, collected: Collected, *, prepared: Prepared, verdic
         call=None if prepared.asked is None else prepared.asked.call,
         answer=None if answer is None else answer.as_row(),
         market_data=_market_data(collected, prepared=prepared),
+        inputs=_inputs(context, collected, prepared),
         proposal={"decision": proposal.decision.value, "plan": proposal.plan, "exit_reason": proposal.exit_reason, **told},
-        verdict=_verdict_row(prepared, verdict),
+        verdict=_verdict_row(prepared, _judge(context, prepared)),
         anchor_at=candles.first_opened_at if count else None,
         candle_count=count,
         candles_hash=candles.hash_at(count) if count else "",
-        previous_hash=previous,
+        previous_hash=previous_hash,
         created_at=context.now,
     )
     decision.hash = hash_of(decision)
-    decision.save(force_insert=True)
     return decision
 
 
 def hash_of(decision: Decision) -> str:
     """SHA-256 over the decision's content and the hash before it: any later change shows."""
+    return hashlib.sha256(content_of(decision)).hexdigest()
+
+
+def _inputs(context: Context, collected: Collected, prepared: Prepared) -> dict[str, Any]:
+    row = inputs.recorded(context, collected, filtered=prepared.filtered)
+    if prepared.asked is not None and prepared.asked.call is None:
+        row["unasked"] = [reason.as_row() for reason in prepared.asked.reasons]
+    return row
+
+
+def content_of(decision: Decision) -> bytes:
+    """Everything a decision says and was made from, in one fixed spelling."""
     content: dict[str, Any] = {
         "previous": decision.previous_hash,
         "bot": decision.bot_id,
@@ -176,9 +193,11 @@ def hash_of(decision: Decision) -> str:
         "candles_hash": decision.candles_hash,
         "created_at": decision.created_at.isoformat(),
     }
+    if decision.inputs:  # decisions of earlier versions have none
+        content["inputs"] = decision.inputs
     if decision.call is not None:
         content |= {"answer": decision.answer, "call": call_content(decision.call)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
 def call_content(call: AnalystCall) -> dict[str, Any]:

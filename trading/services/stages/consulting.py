@@ -11,7 +11,7 @@ from trading.domain.stages import Collected, DecisionKind, Proposal
 from trading.models import Analyst
 from trading.models.bots import RULES, AnalystMode
 from trading.services import analysts
-from trading.services.analysts import Asked, Question
+from trading.services.analysts import Asked, Asking, Question
 from trading.services.stages import facts
 from trading.services.stages.context import Context
 from trading.services.stages.quick_filter import Filtered
@@ -31,14 +31,16 @@ def question_for(context: Context, collected: Collected, *, proposal: Proposal) 
     return "propose" if knows_market else None
 
 
-def consult(context: Context, collected: Collected, *, question: str, proposal: Proposal, filtered: Filtered | None) -> Asked:
+def consult(
+    context: Context, collected: Collected, *, question: str, proposal: Proposal, filtered: Filtered | None, asking: Asking
+) -> Asked:
     """Ask the bot's analyst, within its budget."""
     analyst = Analyst.objects.select_related("prompt").filter(name=context.bot.analyst).first()
     if analyst is None:
         return analysts.refused("analyst_missing", f"There is no analyst {context.bot.analyst!r}.", remedy="Choose one on the bot's page.")
     told = facts.gather(context, collected, proposal=proposal, filtered=filtered)
     asked = Question(analyst=analyst, symbol=context.bot.symbol, question=question, facts=told, bot=context.bot, cycle=context.cycle)
-    return analysts.ask(asked)
+    return asking(asked)
 
 
 def decided(asked: Asked, *, question: str, proposal: Proposal, plan: dict[str, str | None]) -> Proposal:

@@ -7,6 +7,7 @@ kept by (hash of the candles, everything the run was told), so asking again with
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from backtests.candles.series import Candles
@@ -37,6 +38,8 @@ class Filtered:
     checks: tuple[Check, ...] = ()
     reasons: tuple[Reason, ...] = ()
     span: str = ""
+    taker_rate: Decimal | None = None  # what the run was told; None: it did not run
+    fees_unknown: str = ""  # why
 
     @property
     def stops(self) -> bool:
@@ -71,14 +74,19 @@ def judge(context: Context, candles: Candles, *, strategy: Strategy[Any], parame
         setup = _setup(context, start=start)
     except ExchangeUnavailable as error:
         reason = Reason("filter_unknown", f"The quick filter cannot be asked: {error}.", remedy="Wait for the exchange.")
-        return Filtered(mode=mode, blocks=blocks, reasons=(reason,), span=span)
+        return Filtered(mode=mode, blocks=blocks, reasons=(reason,), span=span, fees_unknown=str(error))
     key = (candles.hash_at(len(candles)), strategy.name, parameters, setup, thresholds, _asked(context.profile))
     if key not in _kept:
         _kept[key] = _run(candles, strategy, parameters, setup, thresholds=thresholds, asked=_asked(context.profile))
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
     found, reasons = _kept[key]
-    return Filtered(mode=mode, blocks=blocks, checks=found, reasons=reasons, span=span)
+    return Filtered(mode=mode, blocks=blocks, checks=found, reasons=reasons, span=span, taker_rate=setup.fee_rate)
+
+
+def forget() -> None:
+    """Drop every kept verdict."""
+    _kept.clear()
 
 
 def _run(
