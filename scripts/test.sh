@@ -108,6 +108,7 @@ run_area() {
     case $area in
     quick) run_quick "$@" ;;
     browser) [ -d tests/browser ] && chromium_or_not_run && pytest_area browser tests/browser -- "$@" ;;
+    faults) pytest_area faults tests/faults tests/simulation -- "$@" ;;
     api-fuzz) pytest_area api-fuzz tests/api_fuzz -- "$@" ;;
     *) pytest_area "$area" "tests/$area" -- "$@" ;;
     esac

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dgbot.core.errors import (
+    ClientIdKnown,
     CredentialsRefused,
     ExchangeError,
     ExchangeMaintenance,
@@ -46,6 +47,8 @@ REFUSED = frozenset(
         MARKET_OFFLINE,
     ]
 )
+# The identifier has been used: an earlier request was recorded, which proves nothing more. As third parties report the name.
+DUPLICATE_ID = frozenset({"duplicated_identifier"})
 # Refused before the order was looked at. `nonce_used` is not among them: the first copy may have been accepted.
 KEY_REFUSED = frozenset(
     [
@@ -97,6 +100,8 @@ def of_read(refusal: Refusal, *, what: str, retry_after: str | None = None) -> E
 def of_write(refusal: Refusal, *, what: str) -> ExchangeError:
     """The error of an order or a cancel that was refused; unlisted means unknown."""
     told = _told(refusal, what)
+    if refusal.name in DUPLICATE_ID:
+        return ClientIdKnown(f"{told}; what became of the earlier request must be asked by its identifier")
     if refusal.name in KEY_REFUSED and refusal.status in (UNAUTHORIZED, FORBIDDEN):
         return CredentialsRefused(f"{told}; it was certainly not accepted: check the key, its rights, its IP list and its expiry")
     if refusal.name in REFUSED and refusal.status in (BAD_REQUEST, FORBIDDEN):

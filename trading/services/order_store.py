@@ -1,7 +1,8 @@
 """The order path's store over PostgreSQL: each method is one transaction. Constraints and triggers stand behind all of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,7 +42,6 @@ from trading.signals import order_needs_a_look
 
 log = logging.getLogger(__name__)
 
-CLAIMABLE = [Status.PLANNED.value, Status.UNKNOWN.value, Status.OPEN.value, Status.PARTIALLY_FILLED.value, Status.CANCELLING.value]
 BOOKS_REFUSE = (ValidationError, DataError, IntegrityError)
 
 
@@ -51,18 +51,16 @@ class DatabaseStore:
 
     def read(self, order_pk: int) -> OrderFacts:
         """See Store."""
-        return facts_of(_dated(Order.objects).get(pk=order_pk))
+        return facts_of(_dated(Order.objects.select_related("position")).get(pk=order_pk))
 
     def claim(self, order_pk: int, *, tenure: Tenure, now: datetime, decide: DecideClaim) -> tuple[OrderFacts, Change] | None:
         """See Store. Lock order: kill switch, order, lease, account."""
-        with transaction.atomic():
+        with _one_transaction():
             risk.hold_kill_switch()
-            order = (
-                _dated(Order.objects.select_for_update(of=("self",), skip_locked=True))
-                .select_related("account", "position", "bot", *(f"bot__{name}" for name in OWNERS_OF_LIMITS))
-                .filter(pk=order_pk, status__in=CLAIMABLE)
-                .first()
+            query = Order.objects.select_for_update(of=("self",), skip_locked=True).select_related(
+                "account", "position", "bot", *(f"bot__{name}" for name in OWNERS_OF_LIMITS)
             )
+            order = _dated(query).filter(pk=order_pk).first()
             if order is None or not leases.is_current(name=tenure.name, epoch=tenure.epoch):
                 return None  # another gateway came first
             facts = facts_of(order)
@@ -72,19 +70,15 @@ class DatabaseStore:
 
     def change(self, order_pk: int, *, tenure: Tenure | None, now: datetime, decide: Decide) -> tuple[OrderFacts, Change] | None:
         """See Store."""
-        try:
-            with transaction.atomic():
-                query = Order.objects.select_for_update(of=("self",)).select_related("bot", "account", "position")
-                order = _dated(query).get(pk=order_pk)
-                if tenure is not None and not leases.is_current(name=tenure.name, epoch=tenure.epoch):
-                    return None
-                facts = facts_of(order)
-                change = decide(facts)
-                written = _written(order, facts, change, now=now, tenure=tenure)
-                crash_point("answer booked" if _is_acknowledgement(change) else "fills folded")
-                return written
-        except BOOKS_REFUSE as error:
-            raise CannotBook(str(error)) from error
+        with _one_transaction():
+            order = _dated(Order.objects.select_for_update(of=("self",)).select_related("bot", "account", "position")).get(pk=order_pk)
+            if tenure is not None and not leases.is_current(name=tenure.name, epoch=tenure.epoch):
+                return None
+            facts = facts_of(order)
+            change = decide(facts)
+            written = _written(order, facts, change, now=now, tenure=tenure)
+            crash_point("answer booked" if _is_acknowledgement(change) else "fills folded")
+            return written
 
     def holds(self, tenure: Tenure) -> bool:
         """See Store."""
@@ -95,9 +89,9 @@ class DatabaseStore:
         """See Store."""
         due = Order.objects.unsettled().filter(account_id=account_id)
         if not is_hurried:
-            is_wanted = Q(cancel_commands__sent_at=None, cancel_commands__result="", cancel_commands__isnull=False)
-            due = due.filter(Q(inquiry=None) | Q(inquiry__next_ask_at__lte=ClockTimestamp()) | is_wanted)
-        return list(due.order_by("pk").values_list("pk", flat=True).distinct())
+            due = due.filter(Q(inquiry=None) | Q(inquiry__next_ask_at__lte=ClockTimestamp()))
+        waiting = CancelCommand.objects.filter(order__account_id=account_id, sent_at=None, result="")  # of closed orders too
+        return sorted({*due.values_list("pk", flat=True), *waiting.values_list("order_id", flat=True)})
 
     def release_absent(self, account_id: int, *, tenure: Tenure) -> int:
         """See Store."""
@@ -134,12 +128,23 @@ def facts_of(order: Order) -> OrderFacts:
         exchange_order_id=order.exchange_order_id,
         valid_until=order.valid_until,
         has_position=order.position_id is not None,
+        held=order.position.amount if order.position else Decimal(0),
         read_at=order.read_at,  # type: ignore[attr-defined]
         sends=tuple(_send(row) for row in OrderSend.objects.filter(order=order).order_by("send_no")),
         fills={trade_id: BookedFill(price, amount, fee) for trade_id, price, amount, fee in trades},
         cancels=tuple(_cancel(row) for row in CancelCommand.objects.filter(order=order).order_by("n")),
         inquiry=_inquiry(OrderInquiry.objects.filter(order=order).first()),
     )
+
+
+@contextmanager
+def _one_transaction() -> Iterator[None]:
+    """All or nothing; what the database refuses comes out as CannotBook."""
+    try:
+        with transaction.atomic():
+            yield
+    except BOOKS_REFUSE as error:
+        raise CannotBook(str(error)) from error
 
 
 def _is_acknowledgement(change: Change | None) -> bool:
@@ -224,6 +229,9 @@ def _written(
 
 
 def _write_fills(order: Order, change: Change) -> None:
+    if change.stray_fills:
+        assert change.rules is not None  # fills are booked under their market's rules
+        positions.book_stray(order=order, fills=change.stray_fills, rules=change.rules)
     if not change.fills:
         return
     assert change.rules is not None  # fills are booked under their market's rules

@@ -81,6 +81,13 @@ def adopt(
     return position
 
 
+def book_stray(*, order: Order, fills: Sequence[VenueFill], rules: TradingRules) -> None:
+    """Book executions of an exit that its position does not cover: money that moved, and no position of ours to fold it into."""
+    trades = Trade.objects.bulk_create(_trade(order, position=None, fill=fill) for fill in fills)
+    ledger.enter_trades(trades, base=rules.base, quote=rules.quote)
+    transaction.on_commit(lambda: [trade_recorded.send_robust(sender=Trade, pk=trade.pk) for trade in trades])
+
+
 def next_exit_version(*, position_id: int) -> None:
     """An exit ended without closing the position: the next one may be planned."""
     position = Position.objects.select_for_update().get(pk=position_id)
@@ -149,7 +156,7 @@ def _distance(plan: dict[str, Any], name: str) -> Decimal | None:
     return parse_decimal(plan[name], name=name) if plan.get(name) is not None else None
 
 
-def _trade(order: Order, *, position: Position, fill: VenueFill) -> Trade:
+def _trade(order: Order, *, position: Position | None, fill: VenueFill) -> Trade:
     return Trade(
         exchange_trade_id=fill.exchange_trade_id,
         order=order,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dgbot.core.errors import ClientIdKnown, CredentialsRefused, ExchangeRejected, ExchangeUnavailable
+from trading.domain.order_path.values import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,14 @@ class Unclear:
 Verdict = NotSent | Rejected | Unclear
 
 
-def verdict_on(error: Exception) -> Verdict:
-    """What an exception raised by `place` or `cancel` proves."""
+def verdict_on(error: Exception, *, took_s: float, waits: Waits) -> Verdict:
+    """What an exception raised by `place` or `cancel` proves.
+
+    took_s: from the call to the answer. A refusal that comes after the time-out may be that of a copy which something on the way
+    has made – its signature too old, the money spent by the first – and proves nothing of the first.
+    """
+    if took_s > waits.submit_timeout_s and not isinstance(error, ExchangeUnavailable):
+        return Unclear(f"refused after {took_s:.0f} s: {error}")
     if isinstance(error, ExchangeUnavailable):
         return NotSent(str(error))
     if isinstance(error, ExchangeRejected):

@@ -19,7 +19,7 @@ CAME_BACK = frozenset({Status.ABSENT, Status.FAILED})  # closed, because the exc
 NOTHING = Decimal(0)
 
 
-def told(facts: OrderFacts, answer: VenueOrder, *, rules: TradingRules, actor: Actor, verdict: SendVerdict | None) -> Change:
+def told(facts: OrderFacts, answer: VenueOrder, *, rules: TradingRules, actor: Actor, verdict: SendVerdict | None = None) -> Change:
     """What is written when the exchange describes the order. rules: of its market when the order was made."""
     wrong = mismatch(facts, answer)
     if wrong:
@@ -27,9 +27,12 @@ def told(facts: OrderFacts, answer: VenueOrder, *, rules: TradingRules, actor: A
     fresh = fresh_fills(facts, answer)
     filled = facts.filled_amount + sum((fill.amount for fill in fresh), NOTHING)
     after = status_after(facts, answer, filled=filled, rules=rules, actor=actor)
-    change = Change(verdict=verdict, fills=fresh, rules=rules, filled_amount=filled, exchange_order_id=answer.exchange_order_id)
+    covered, stray = split_covered(facts, fresh)
+    change = Change(verdict=verdict, fills=covered, stray_fills=stray, rules=rules, filled_amount=filled)
+    change = replace(change, exchange_order_id=answer.exchange_order_id)
+    change = replace(change, alarm=_alarm(facts, fresh=fresh, stray=stray, after=after))
     if fresh or after is not facts.status:
-        change = replace(change, forgets_inquiry=True, alarm=_alarm(facts, fresh=fresh, after=after))
+        change = replace(change, forgets_inquiry=True)
     if after is not facts.status:
         evidence = {"exchange_order_id": answer.exchange_order_id, "fills": [fill.exchange_trade_id for fill in answer.fills]}
         change = replace(change, moves=(Move(after, actor, evidence),))
@@ -41,6 +44,18 @@ def fresh_fills(facts: OrderFacts, answer: VenueOrder) -> tuple[VenueFill, ...]:
     return tuple({fill.exchange_trade_id: fill for fill in answer.fills if fill.exchange_trade_id not in facts.fills}.values())
 
 
+def split_covered(facts: OrderFacts, fresh: tuple[VenueFill, ...]) -> tuple[tuple[VenueFill, ...], tuple[VenueFill, ...]]:
+    """What folds into the order's position, and what an exit took beyond it: an order that came back when another had closed it."""
+    if facts.is_entry:
+        return fresh, ()
+    covered, left = [], facts.held
+    for fill in fresh:
+        if fill.amount <= left:
+            covered.append(fill)
+            left -= fill.amount
+    return tuple(covered), tuple(fill for fill in fresh if fill not in covered)
+
+
 def status_after(facts: OrderFacts, answer: VenueOrder, *, filled: Decimal, rules: TradingRules, actor: Actor) -> Status:
     """Where the order stands now. An older snapshot takes nothing back, and what is not legal does not happen."""
     after = STATUS_OF[answer.status]
@@ -50,6 +65,8 @@ def status_after(facts: OrderFacts, answer: VenueOrder, *, filled: Decimal, rule
         after = facts.status  # its fills are still to be told, or this is old: asked again, never given up
     elif after is Status.OPEN and filled > 0:
         after = Status.PARTIALLY_FILLED
+    if facts.status in CAME_BACK and after is Status.EXPIRED:
+        after = Status.CANCELLED  # the one unfilled end the lifecycle knows for an order that came back
     if facts.status is Status.CANCELLING and after in (Status.OPEN, Status.PARTIALLY_FILLED):
         after = Status.CANCELLING  # the wish to cancel stands until the order ends
     if facts.status is Status.SUBMITTING and after is Status.SUBMITTING:
@@ -100,8 +117,11 @@ def mismatch(facts: OrderFacts, answer: VenueOrder) -> str:
     return "the exchange answered with " + ", ".join(wrong) if wrong else ""
 
 
-def _alarm(facts: OrderFacts, *, fresh: tuple[VenueFill, ...], after: Status) -> str:
-    if facts.status in CAME_BACK:
+def _alarm(facts: OrderFacts, *, fresh: tuple[VenueFill, ...], stray: tuple[VenueFill, ...], after: Status) -> str:
+    if stray:
+        amount = sum((fill.amount for fill in stray), NOTHING)
+        return f"Order {facts.pk} took {amount:f} more than its position held; what the account holds must be compared with our books."
+    if facts.status in CAME_BACK and facts.exchange_order_id is None:
         return f"Order {facts.pk} was {facts.status} and the exchange has it after all; entries of its account must wait for a look."
     if fresh and facts.status in CLOSED and after in CLOSED:
         return f"Order {facts.pk} was {facts.status} and has filled since."

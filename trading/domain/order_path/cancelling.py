@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dgbot.core.types import TradingRules, VenueOrder
-from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
+from trading.domain.lifecycle import CLOSED, Actor, Status
 from trading.domain.order_path import booking
-from trading.domain.order_path.answers import NotSent, Rejected, Unclear
+from trading.domain.order_path.answers import Rejected, Verdict
 from trading.domain.order_path.claiming import FREEZE, ended_unsent
 from trading.domain.order_path.values import Cancel, CancelResult, Change, Grounds, Move, OrderFacts, Waits
 
@@ -26,6 +26,8 @@ def claim(facts: OrderFacts, grounds: Grounds) -> Change | None:
     wanted = facts.wanted_cancel
     if wanted is None or grounds.kill_level >= FREEZE:
         return None
+    if has_come_back(facts):
+        return Change(cancel=replace(wanted, sent_at=facts.read_at))
     if facts.status in CLOSED:
         return Change(cancel=replace(wanted, result=CancelResult.POINTLESS))
     if facts.status is Status.PLANNED and not any(send.may_have_left for send in facts.sends):
@@ -45,7 +47,7 @@ def answered(facts: OrderFacts, answer: VenueOrder, *, n: int, rules: TradingRul
     return replace(change, cancel=_with_result(facts, n, CancelResult.ACCEPTED))
 
 
-def failed(facts: OrderFacts, verdict: NotSent | Rejected | Unclear, *, n: int) -> Change | None:
+def failed(facts: OrderFacts, verdict: Verdict, *, n: int) -> Change | None:
     """No such answer. "Already done" proves nothing either: the order is asked for, and cancelled again if it still rests."""
     result = CancelResult.REFUSED if isinstance(verdict, Rejected) else CancelResult.AMBIGUOUS
     cancel = _with_result(facts, n, result)
@@ -53,19 +55,20 @@ def failed(facts: OrderFacts, verdict: NotSent | Rejected | Unclear, *, n: int) 
 
 
 def wish_again(facts: OrderFacts, answer: VenueOrder, *, waits: Waits) -> Cancel | None:
-    """A further wish, when the last one was sent a while ago and the order still rests; None to leave it."""
-    if facts.status is not Status.CANCELLING or booking.STATUS_OF[answer.status] in CLOSED or facts.wanted_cancel is not None:
+    """A wish for an order that rests and should not: sent a while ago and without effect, or believed absent; None to leave it."""
+    if booking.STATUS_OF[answer.status] in CLOSED or facts.wanted_cancel is not None or len(facts.cancels) >= MOST_CANCELS:
         return None
     last = facts.cancels[-1] if facts.cancels else None
-    if last is None or len(facts.cancels) >= MOST_CANCELS:
+    if last is not None and last.sent_at is not None and facts.read_at < last.sent_at + timedelta(seconds=waits.cancel_again_s):
         return None
-    is_over = last.sent_at is None or facts.read_at >= last.sent_at + timedelta(seconds=waits.cancel_again_s)
-    return Cancel(n=last.n + 1, reason=last.reason) if is_over else None
+    if facts.status in booking.CAME_BACK:
+        return Cancel(n=len(facts.cancels) + 1, reason=f"it was {facts.status} and came back")
+    return Cancel(n=last.n + 1, reason=last.reason) if last is not None and facts.status is Status.CANCELLING else None
 
 
-def can_be_cancelled(status: Status) -> bool:
-    """Whether the lifecycle lets a gateway cancel from here."""
-    return is_legal(status, Status.CANCELLING, Actor.GATEWAY)
+def has_come_back(facts: OrderFacts) -> bool:
+    """Whether the exchange has it although we closed it as one that it does not have."""
+    return facts.status in booking.CAME_BACK and facts.exchange_order_id is not None
 
 
 def _with_result(facts: OrderFacts, n: int, result: CancelResult) -> Cancel | None:

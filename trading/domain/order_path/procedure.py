@@ -12,9 +12,9 @@ from datetime import timedelta
 from dgbot.core.errors import DgbotError, ExchangeError
 from dgbot.core.protocols import Clock
 from dgbot.core.types import VenueOrder
-from trading.domain.lifecycle import Actor, Status
+from trading.domain.lifecycle import CLOSED, Actor, Status
 from trading.domain.order_path import answers, booking, cancelling, claiming, requests, settling
-from trading.domain.order_path.answers import NotSent, Rejected, Unclear
+from trading.domain.order_path.answers import NotSent, Rejected, Unclear, Verdict
 from trading.domain.order_path.ports import CannotBook, Market, Store
 from trading.domain.order_path.settling import Finding
 from trading.domain.order_path.values import Change, Grounds, OrderFacts, Permit, Tenure, Waits
@@ -38,6 +38,7 @@ class OrderPath:
     waits: Waits
     mark: Callable[[str], None] = lambda _place: None
     on_key_refused: Callable[[str], None] = lambda _why: None
+    on_unexpected_id: Callable[[OrderFacts], object] = lambda _order: None  # sent once, and the exchange has had its id before
 
     def settle_and_send(self, account_id: int, *, is_hurried: bool = False) -> list[int]:
         """Everything that is due in this account. Returns the orders looked at, by primary key."""
@@ -81,13 +82,15 @@ class OrderPath:
     def send(self, permit: Permit) -> None:
         """Write a claimed order to the exchange, unless permit or account were lost since, and book what it answers."""
         request = requests.of_order(permit.order)
-        if self.monotonic() > permit.deadline or not self.store.holds(self.tenure):
+        # The time is looked at last: asking the database may have taken any length of it.
+        if not self.store.holds(self.tenure) or self.monotonic() > permit.deadline:
             self._book_verdict(permit, NotSent("the permit or the account was lost before the write"))
             return
+        began = self.monotonic()
         try:
             answer = self.market.place(request)
         except Exception as error:  # whatever it was, the exchange may have the order, unless the error proves otherwise
-            verdict = answers.verdict_on(error)
+            verdict = answers.verdict_on(error, took_s=self.monotonic() - began, waits=self.waits)
             if isinstance(verdict, Unclear):
                 log.warning("order=%s outcome unknown", permit.order.pk, exc_info=True)
             self._book_verdict(permit, verdict)
@@ -104,15 +107,19 @@ class OrderPath:
             log.warning("order=%s outcome unknown: the answer cannot be booked", permit.order.pk, exc_info=True)
             self._book_verdict(permit, Unclear(f"{type(error).__name__}: {error}"))
 
-    def _book_verdict(self, permit: Permit, verdict: NotSent | Rejected | Unclear) -> None:
-        self._change(permit.order.pk, lambda facts: _after(facts, verdict), is_ours=False)
+    def _book_verdict(self, permit: Permit, verdict: Verdict) -> None:
+        self._change(permit.order.pk, lambda facts: settling.after(facts, verdict, send_no=permit.send_no), is_ours=False)
         if isinstance(verdict, Rejected) and verdict.is_key_refused:
             self.on_key_refused(verdict.why)
+        if isinstance(verdict, Unclear) and verdict.is_duplicate and permit.send_no == 1:
+            self.on_unexpected_id(permit.order)
 
     # --- Settling ---
     def settle(self, order_pk: int) -> None:
         """Ask the exchange what became of an order whose send is over; an exit it does not know may then leave once more."""
         facts = self.store.read(order_pk)
+        if facts.status in CLOSED:
+            return
         if facts.status is Status.SUBMITTING and not settling.is_send_over(facts, tenure=self.tenure, waits=self.waits):
             return
         try:
@@ -126,7 +133,7 @@ class OrderPath:
     def hear(self, order_pk: int, answer: VenueOrder) -> None:
         """Book what a list or a feed told of an order, closed ones included. Raises CannotBook."""
         rules = self.market.trading_rules(answer.symbol, at=answer.created_at)
-        self._change(order_pk, lambda now: booking.told(now, answer, rules=rules, actor=Actor.RECONCILER, verdict=None))
+        self._change(order_pk, lambda now: self._with_wish(booking.told(now, answer, rules=rules, actor=Actor.RECONCILER), now, answer))
 
     def _settle(self, facts: OrderFacts, finding: Finding) -> None:
         answer = finding.answer
@@ -139,7 +146,10 @@ class OrderPath:
             self.submit(facts.pk)  # the claim decides whether the same client id may leave again
 
     def _found(self, facts: OrderFacts, answer: VenueOrder, *, rules: booking.TradingRules) -> Change:
-        change = settling.found(facts, answer, rules=rules)
+        return self._with_wish(settling.found(facts, answer, rules=rules), facts, answer)
+
+    def _with_wish(self, change: Change, facts: OrderFacts, answer: VenueOrder) -> Change:
+        """Cancel again what was to be cancelled and still rests, and what rests although it was believed absent."""
         again = None if change.moves else cancelling.wish_again(facts, answer, waits=self.waits)
         return change if again is None else replace(change, cancel=again)
 
@@ -173,13 +183,14 @@ class OrderPath:
 
     def cancel(self, order_pk: int) -> None:
         """Carry out a wish to cancel: committed, then one request, then its answer booked."""
+        began = self.monotonic()
         claimed = self.store.claim(order_pk, tenure=self.tenure, now=self.clock.now(), decide=cancelling.claim)
         if claimed is None or claimed[1].cancel is None or claimed[1].cancel.sent_at is None:
             return
         self.mark("cancel recorded")
         facts, n = claimed[0], claimed[1].cancel.n
-        if not self.store.holds(self.tenure):
-            return
+        if not self.store.holds(self.tenure) or self.monotonic() - began > self.waits.exit_permit_s:
+            return  # it is wished again while the order rests
         try:
             answer = self.market.cancel(symbol=facts.symbol, exchange_order_id=facts.exchange_order_id, client_id=facts.client_id)
             self.mark("cancel answered")
@@ -187,17 +198,9 @@ class OrderPath:
             self._change(order_pk, lambda now: cancelling.answered(now, answer, n=n, rules=rules), is_ours=False)
         except Exception as error:  # cancelling again is safe, and only the order's own state ends it
             log.warning("order=%s not cancelled: %s", order_pk, error, exc_info=not isinstance(error, ExchangeError))
-            verdict = answers.verdict_on(error)
+            verdict = answers.verdict_on(error, took_s=0.0, waits=self.waits)
             self._change(order_pk, lambda now: cancelling.failed(now, verdict, n=n), is_ours=False)
 
     def _change(self, order_pk: int, decide: Callable[[OrderFacts], Change | None], *, is_ours: bool = True) -> None:
         """One transaction. is_ours: only while we hold the account; news of our own request is booked whoever holds it by now."""
         self.store.change(order_pk, tenure=self.tenure if is_ours else None, now=self.clock.now(), decide=decide)
-
-
-def _after(facts: OrderFacts, verdict: NotSent | Rejected | Unclear) -> Change | None:
-    if isinstance(verdict, NotSent):
-        return settling.not_sent(facts, verdict)
-    if isinstance(verdict, Rejected):
-        return settling.rejected(facts, verdict)
-    return settling.unclear(facts, verdict)

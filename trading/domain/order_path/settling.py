@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from dgbot.core.types import TradingRules, VenueOrder
 from trading.domain.lifecycle import MAYBE_SENT, Actor, Status
 from trading.domain.order_path import absence, booking
-from trading.domain.order_path.answers import NotSent, Rejected, Unclear
+from trading.domain.order_path.answers import NotSent, Rejected, Unclear, Verdict
 from trading.domain.order_path.claiming import ended_unsent
 from trading.domain.order_path.endings import with_effects
 from trading.domain.order_path.values import (
@@ -38,10 +38,17 @@ def acknowledged(facts: OrderFacts, answer: VenueOrder, *, rules: TradingRules) 
     return booking.told(facts, answer, rules=rules, actor=actor, verdict=result)
 
 
-def rejected(facts: OrderFacts, verdict: Rejected) -> Change | None:
+def after(facts: OrderFacts, verdict: Verdict, *, send_no: int) -> Change | None:
+    """What one send came to. None when a successor has settled it meanwhile, or has sent the order again."""
+    if facts.status is not Status.SUBMITTING or facts.last_send is None or facts.last_send.send_no != send_no:
+        return None
+    if isinstance(verdict, NotSent):
+        return not_sent(facts, verdict)
+    return rejected(facts, verdict) if isinstance(verdict, Rejected) else unclear(facts, verdict)
+
+
+def rejected(facts: OrderFacts, verdict: Rejected) -> Change:
     """Certainly refused – unless an earlier send of the same order may have been accepted: then nothing is proven."""
-    if facts.status is not Status.SUBMITTING:
-        return None  # a successor has settled it
     if sum(send.may_have_left for send in facts.sends) > 1:
         return unclear(facts, Unclear(f"a repeat was refused ({verdict.code}: {verdict.why}), the first send is still unproven"))
     move = Move(Status.FAILED, Actor.GATEWAY, {"code": verdict.code}, error_message=verdict.why)
@@ -49,21 +56,15 @@ def rejected(facts: OrderFacts, verdict: Rejected) -> Change | None:
     return with_effects(change, facts=facts, after=Status.FAILED, filled=facts.filled_amount)
 
 
-def unclear(facts: OrderFacts, verdict: Unclear) -> Change | None:
+def unclear(facts: OrderFacts, verdict: Unclear) -> Change:
     """The exchange may have it: only the exchange can tell, and an entry is never sent again."""
-    if facts.status is not Status.SUBMITTING:
-        return None  # a successor has settled it
     answer = {"error": verdict.why, "duplicate": verdict.is_duplicate}
     move = Move(Status.UNKNOWN, Actor.GATEWAY, {"error": verdict.why}, error_message=verdict.why)
-    is_first = len(facts.sends) == 1
-    alarm = f"Order {facts.pk} was sent once, and the exchange has had its client id before." if verdict.is_duplicate and is_first else ""
-    return Change(moves=(move,), verdict=SendVerdict(SendResult.AMBIGUOUS, answer), inquiry=_fresh_inquiry(facts), alarm=alarm)
+    return Change(moves=(move,), verdict=SendVerdict(SendResult.AMBIGUOUS, answer), inquiry=_fresh_inquiry(facts))
 
 
-def not_sent(facts: OrderFacts, verdict: NotSent) -> Change | None:
+def not_sent(facts: OrderFacts, verdict: NotSent) -> Change:
     """Zero bytes left: an entry lapses, since its moment is over; an exit is planned again, after its last send as another order."""
-    if facts.status is not Status.SUBMITTING:
-        return None  # a successor has settled it
     result = SendVerdict(SendResult.NOT_SENT, {"error": verdict.why})
     if any(send.may_have_left for send in facts.sends[:-1]):  # this repeat did not leave, an earlier send may have
         move = Move(Status.UNKNOWN, Actor.GATEWAY, {"error": verdict.why})

@@ -135,6 +135,7 @@ class OrderFacts:
     exchange_order_id: str | None
     valid_until: datetime | None
     has_position: bool
+    held: Decimal  # base that its position still holds; zero without one
     read_at: datetime
     sends: tuple[Send, ...] = ()  # oldest first
     fills: Mapping[str, BookedFill] = field(default_factory=dict)  # by exchange trade id
@@ -200,7 +201,8 @@ class SendVerdict:
 class Change:
     """All that one transaction writes about an order; what is None or empty stays as it is.
 
-    fills: executions that are not booked yet, under `rules` of their market. filled_amount: base, never below what is booked.
+    fills: executions that are not booked yet, under `rules` of their market. stray_fills: those of an exit whose position does not hold
+    so much any more; they are booked without it. filled_amount: base, never below what is booked.
     exit_is_over: an exit ended, so the next one of its position may be planned. alarm: a person must look, in one sentence.
     """
 
@@ -208,6 +210,7 @@ class Change:
     send: NewSend | None = None
     verdict: SendVerdict | None = None
     fills: tuple[VenueFill, ...] = ()
+    stray_fills: tuple[VenueFill, ...] = ()
     rules: TradingRules | None = None
     filled_amount: Decimal | None = None
     exchange_order_id: str | None = None
