@@ -140,10 +140,11 @@ class AccountCard(TypedDict):
 
 
 class Attention(TypedDict):
-    """What an operator should look at: orders of unknown fate, and kill switches that hold."""
+    """What an operator should look at: orders of unknown fate, kill switches that hold, positions that nothing protects."""
 
     unknown_orders: int
     kill_switches: list[str]
+    unprotected: list[str]
 
 
 class BeatCard(TypedDict):

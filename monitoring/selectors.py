@@ -13,6 +13,7 @@ from monitoring import events
 from risk.models import KillSwitch, RiskState
 from trading.domain.stages import STAGES
 from trading.models import Bot, Cycle, Decision, ExchangeAccount, Order, PortfolioSnapshot, Position, StageResult, Trade
+from trading.services import protection
 
 NEWEST_SHOWN = 30  # decisions and trades on the page
 POINTS_SHOWN = 500  # of each equity curve
@@ -112,7 +113,15 @@ def attention(user: Any) -> events.Attention:
     return {
         "unknown_orders": shown(Order.objects.for_user(user)).filter(status__in=DOUBTFUL).count(),
         "kill_switches": kill_switches(),
+        "unprotected": unprotected(user),
     }
+
+
+def unprotected(user: Any) -> list[str]:
+    """Open positions of bots `user` may see that nothing covers, each with its seconds."""
+    naked = protection.unprotected()
+    rows = shown(Position.objects.for_user(user).filter(pk__in=naked)).select_related("bot").order_by("pk") if naked else []
+    return [f"{row.symbol} · {row.bot} · {naked[row.pk]:.0f} s" for row in rows]
 
 
 def account_card(account: Any) -> events.AccountCard:

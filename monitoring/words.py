@@ -51,6 +51,7 @@ WORDS: dict[str, Any] = {
         "live_money": _("Live: real money moves. {names}"),
         "unknown_orders": _("Orders of unknown fate: {count}. Entries on their markets wait until the exchange has told."),
         "kill_switch": _("Kill switch: {name}"),
+        "unprotected": _("Without protection: {names}. See whether the guardian runs and prices are known."),
         "silent": _("No sign of life from {names}"),
         "no_beats": _("No process has shown a sign of life yet."),
         "confirm_start": _("{name} trades real money. Start it?"),

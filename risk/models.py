@@ -631,7 +631,7 @@ class KillSwitch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_scope_display()} {self.scope_id}: {self.get_level_display()}"
+        return f"{f'{self.get_scope_display()} {self.scope_id}'.strip()}: {self.get_level_display()}"
 
 
 class KillSwitchChange(models.Model):
@@ -668,4 +668,4 @@ class KillSwitchChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_scope_display()} {self.scope_id}: {self.before} → {self.after}"
+        return f"{f'{self.get_scope_display()} {self.scope_id}'.strip()}: {self.before} → {self.after}"

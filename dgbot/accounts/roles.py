@@ -8,7 +8,7 @@ VIEWER, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "operator", "risk manager", "a
 _SEEN = [
     *(f"trading.view_{name}" for name in ("bot", "cycle", "stageresult", "decision", "order", "orderevent", "ordersend", "trade")),
     *(f"trading.view_{name}" for name in ("position", "portfoliosnapshot", "exchangeaccount", "accountbalance", "botconfig")),
-    *(f"trading.view_{name}" for name in ("configversion", "krwrate", "analyst", "prompttemplate", "analystcall")),
+    *(f"trading.view_{name}" for name in ("configversion", "krwrate", "protectivestop", "analyst", "prompttemplate", "analystcall")),
     *(f"trading.view_{name}" for name in ("ledgerentry", "reconcilerun", "reconcilebreak", "externalorder")),
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch", "killswitchchange")),
     *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),

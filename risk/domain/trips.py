@@ -25,6 +25,7 @@ class Facts:
     answers: int = 0
     rejected: int = 0
     resurrected: tuple[int, ...] = ()  # orders that were given up and came back
+    known_before: tuple[int, ...] = ()  # orders sent once, whose client id the exchange had before
     sent_by_bot: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -60,6 +61,17 @@ def trips(facts: Facts, *, most_by_account: int, most_by_bot: int) -> tuple[Reas
                 value=named,
                 limit="none",
                 remedy="Compare positions with the exchange, then lower the switch.",
+            )
+        )
+    if facts.known_before:
+        named = ", ".join(map(str, facts.known_before))
+        found.append(
+            Reason(
+                "duplicate_id",
+                f"The exchange knew order {named} before we sent it, and we sent it once.",
+                value=named,
+                limit="one send",
+                remedy="Look for a second platform with the same key, renew the key, then lower the switch.",
             )
         )
     found.extend(_too_fast(facts, most_by_account=most_by_account, most_by_bot=most_by_bot))

@@ -159,7 +159,7 @@ def holding(w: World, *, coins: str = "0.01") -> None:
 def adopted(w: World, bot: Bot, amount: str, price: str | None = None) -> Command:
     """What the gateway answered."""
     by_hand.ask_to_adopt(bot_pk=bot.pk, amount=D(amount), price=None if price is None else D(price), by=w.bot.user, reason="mine")
-    answer_all(account_id=bot.account_id, tenure=w.tenure, handlers=handlers_for(w.venue))
+    answer_all(account_id=bot.account_id, tenure=w.tenure, handlers=handlers_for(w.venue, tenure=w.tenure))
     return Command.objects.latest("pk")
 
 

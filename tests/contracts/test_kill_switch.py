@@ -174,7 +174,7 @@ def test_a_click_and_a_reason_raise_it(signed_in: Callable[[str], Client]) -> No
 
     assert f"{reverse(SET)}?level=1" in page and "Nothing is opened" in question and not KillSwitch.objects.exists()
     assert asked(client, 1).status_code == 302 and level() == 1
-    assert "Kill switch: platform : no new positions" in " ".join(client.get("/admin/").content.decode().split())
+    assert "Kill switch: platform: no new positions" in " ".join(client.get("/admin/").content.decode().split())
 
 
 def test_a_level_that_sells_is_typed_out(signed_in: Callable[[str], Client]) -> None:

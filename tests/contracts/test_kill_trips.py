@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dgbot.core.errors import ExchangeRejected, OutcomeUnknown
+from dgbot.core.errors import ClientIdKnown, ExchangeRejected, OutcomeUnknown
 from dgbot.core.types import Level, OrderBook
 from risk import kill_switch
 from risk.domain.reasons import Reason
@@ -107,14 +107,19 @@ def test_an_order_that_was_given_up_and_comes_back_trips() -> None:
     assert tripped() == [("resurrected", str(order.pk), "none")]
 
 
-def test_what_others_notice_trips_too() -> None:
-    w = world()
-
-    assert kill_trips.duplicate_id(account_id=w.bot.account_id, order_pk=7, client_id="RAAA")
-    assert not kill_trips.ledger_break(account_id=w.bot.account_id, what="BTC", ours="1", theirs="2")  # it stands already
+def test_what_the_guardian_notices_trips_too() -> None:
     assert kill_trips.clock(exchange="upbit", offset=timedelta(seconds=-6)) and not kill_trips.clock(exchange="bitget", offset=timedelta(0))
     assert kill_trips.stale(symbol="KRW-BTC", age_s=301) and not kill_trips.stale(symbol="KRW-ETH", age_s=11)
-    assert sorted(KillSwitch.objects.values_list("scope", "level")) == [("account", 1), ("exchange", 1), ("market", 1)]
+    assert sorted(KillSwitch.objects.values_list("scope", "level")) == [("exchange", 1), ("market", 1)]
+
+
+def test_an_order_sent_once_whose_id_the_exchange_knew_before_trips() -> None:
+    w = world()
+    w.edge.before["place"] = raises(ClientIdKnown("40786"))
+
+    order = w.fill(planned_entry(w.bot))
+
+    assert tripped() == [("duplicate_id", str(order.pk), "one send")]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +130,7 @@ def test_what_others_notice_trips_too() -> None:
         (Facts(unknown=4), "many_unknown"),
         (Facts(answers=10, rejected=6), "many_rejected"),
         (Facts(resurrected=(5,)), "resurrected"),
+        (Facts(known_before=(5,)), "duplicate_id"),
     ],
 )
 def test_every_rule_names_value_limit_and_remedy(facts: Facts, code: str) -> None:

@@ -35,6 +35,7 @@ from trading.models import (
     PortfolioSnapshot,
     Position,
     PromptTemplate,
+    ProtectiveStop,
     ReconcileBreak,
     Trade,
     VenueAccount,
@@ -122,6 +123,8 @@ NEVER_ZERO = {
     ("bots", "trade_amount"),
     ("positions", "stop_price"),
     ("positions", "target_price"),
+    ("protective_stops", "trigger_price"),
+    ("protective_stops", "covered_amount"),
     ("reservations", "notional"),
     ("venue_fills", "price"),
     ("venue_fills", "amount"),
@@ -319,6 +322,9 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
             is_resting=True,
             filled_amount=1,
             created_at=SLOT,
+        ).pk,
+        "protective_stops": ProtectiveStop.objects.create(
+            position=held, bot=bot, **owner, version=1, kept_by="local", trigger_price=1, covered_amount=1, state="wanted"
         ).pk,
         "simulated_markets": factories.simulated_market().pk,
         "venue_accounts": VenueAccount.objects.using("default").create(account_key=key, asset="KRW", free=1).pk,

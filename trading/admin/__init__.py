@@ -1,5 +1,5 @@
 """The cockpit over everything trading records, one idea per module."""
 
-from trading.admin import accounts, analysts, bots, commands, config, cycles, ledger, orders, reconcile, trades, venue
+from trading.admin import accounts, analysts, bots, commands, config, cycles, ledger, orders, protection, reconcile, trades, venue
 
-__all__ = ["accounts", "analysts", "bots", "commands", "config", "cycles", "ledger", "orders", "reconcile", "trades", "venue"]
+__all__ = ["accounts", "analysts", "bots", "commands", "config", "cycles", "ledger", "orders", "protection", "reconcile", "trades", "venue"]

@@ -29,6 +29,7 @@ from trading import steering, tones
 from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
 from trading.admin.by_hand import ActsByHand
 from trading.admin.limit_bars import limit_bars
+from trading.admin.protection import protection_of
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
 from trading.selectors import effective
 from trading.services import bot_changes, config
@@ -61,7 +62,7 @@ class BotAdmin(ActsByHand, HouseAdmin):
     actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
     actions_detail = ("start_bot", "stop_bot", "pause_bot", "resume_bot", "run_bot", "adopt")
     autocomplete_fields = ("account",)
-    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used", "looks")
+    readonly_fields = ("mode_shown", "state", "status_reason", "last_cycle", "links", "rules_now", "limits_used", "looks", "protected")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
         """With each bot's newest cycle, in the same query."""
@@ -74,7 +75,7 @@ class BotAdmin(ActsByHand, HouseAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """In the order of thought: what it is, when it runs, with how much, who decides."""
-        told = ("mode_shown", "state", "status_reason", "last_cycle", "links") if obj else ()
+        told = ("mode_shown", "state", "status_reason", "last_cycle", "protected", "links") if obj else ()
         held = ("rules_now", "limits_used") if obj else ()
         reason = ("change_reason",) if obj and self.has_change_permission(request, obj) else ()
         watched = ("looks",) if obj and obj.tick_seconds else ()
@@ -163,6 +164,12 @@ class BotAdmin(ActsByHand, HouseAdmin):
         url = reverse("admin:trading_cycle_change", args=[cycle["pk"]])
         slot = str(cycle["slot"]).replace("T", " ")[:16]
         return format_html('<a href="{}">{} UTC</a> <small>{}</small>', url, slot, short(cycle["outcome"] or cycle["status"], limit=60))
+
+    @admin.display(description=_("protection"))
+    def protected(self, bot: Bot) -> SafeString | str:
+        """Of what it holds now."""
+        held = Position.objects.open().filter(bot=bot, amount__gt=0).first()
+        return gettext("nothing is held") if held is None else protection_of(held)
 
     @admin.display(description=_("what rules now"))
     def rules_now(self, bot: Bot) -> SafeString:

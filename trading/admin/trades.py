@@ -21,6 +21,7 @@ from dgbot.core.types import Mode
 from trading import steering
 from trading.admin.by_hand import ActsByHand
 from trading.admin.orders import TradeInline
+from trading.admin.protection import protection_of
 from trading.models import Position, Trade
 
 
@@ -100,8 +101,8 @@ class PositionAdmin(ActsByHand, FactAdmin):
     inlines = (type("PositionTradeInline", (TradeInline,), {"fk_name": "position"}),)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
-        """Every column, then what the plan of its exits means."""
-        return [*super().get_fields(request, obj), "trailing", "levels"]
+        """Every column, then what the plan of its exits means, and who protects it."""
+        return [*super().get_fields(request, obj), "trailing", "levels", "protected"]
 
     actions_detail = ("close", "reduce")
 
@@ -192,6 +193,11 @@ class PositionAdmin(ActsByHand, FactAdmin):
                 for number, row in enumerate(rows)
             ),
         )
+
+    @admin.display(description=_("protection"))
+    def protected(self, position: Position) -> SafeString | str:
+        """Who keeps its stop, since when it was seen, and how long nobody did."""
+        return protection_of(position)
 
     @admin.display(description=pgettext_lazy("price", "target"))
     def target(self, position: Position) -> SafeString:

@@ -18,6 +18,7 @@ from trading.models.rates import KrwRate
 from trading.models.reconcile import BreakKind, ExternalOrder, ReconcileBreak, ReconcileRun, Stream, Watermark
 from trading.models.simulated import SimulatedMarket
 from trading.models.snapshots import PortfolioSnapshot
+from trading.models.stops import KeptBy, ProtectiveStop, StopState
 from trading.models.ticks import TickCount
 from trading.models.trades import Trade
 from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
@@ -44,6 +45,7 @@ __all__ = [
     "Decision",
     "ExchangeAccount",
     "ExternalOrder",
+    "KeptBy",
     "KeyStatus",
     "KrwRate",
     "Lease",
@@ -57,11 +59,13 @@ __all__ = [
     "Position",
     "PriceAlarm",
     "PromptTemplate",
+    "ProtectiveStop",
     "ReconcileBreak",
     "ReconcileRun",
     "SendResult",
     "SimulatedMarket",
     "StageResult",
+    "StopState",
     "Stream",
     "TickCount",
     "Trade",

@@ -1,14 +1,15 @@
-"""What the gateway does for an account beside the orders others have planned: the kill switch's demands, and sales in parts."""
+"""What the gateway does for an account beside orders others have planned: the kill switch's demands, resident stops, sales in parts."""
 
 from dgbot.core.types import Mode
 from trading.exchanges.venue import Venue
 from trading.models import ExchangeAccount
-from trading.services import kill_enforcement, kill_trips, sales
+from trading.services import kill_enforcement, kill_trips, resident_stops, sales
 
 
 def before_sending(account: ExchangeAccount, *, venue: Venue) -> None:
-    """Cancel and sell what a raised kill switch demands, and plan the next part of every sale whose last part is over."""
+    """Cancel and sell what a raised kill switch demands, keep a stop over each position, plan the next part of every sale."""
     kill_enforcement.enforce(account, venue=venue)
+    resident_stops.tend(account, venue=venue)
     sales.go_on(account_id=account.pk, venue=venue)
 
 

@@ -22,7 +22,7 @@ from trading.domain.triggers import Witnesses
 from trading.domain.watchlist import Guarded, Market, Watchlist
 from trading.exchanges.venue import Venue
 from trading.models import ExchangeAccount
-from trading.services import guardian, kill_trips, leases
+from trading.services import guardian, kill_trips, leases, protection
 from trading.services.guardian import OpenPosition, Touch
 from trading.services.guardian_prices import Prices
 
@@ -46,12 +46,13 @@ class Guardian:
     problems: dict[int, str] = field(default_factory=dict)
     watchlist: Watchlist = field(default_factory=Watchlist)
     venues: dict[Market, Venue] = field(default_factory=dict)
+    positions: dict[Market, list[int]] = field(default_factory=dict)  # by primary key
 
     def __post_init__(self) -> None:
         self._news = threading.Event()
         self._heard: set[tuple[str, str]] = set()  # exchange and symbol; filled by the feeds' threads
         self._ours: set[int] = set()
-        self._read_at = self._looked_at = self._leased_at = self._clock_at = float("-inf")
+        self._read_at = self._looked_at = self._leased_at = self._clock_at = self._told_at = float("-inf")
 
     def turn(self) -> None:
         """Read what is guarded when it is time, look at every price that is new, and fire what it reaches."""
@@ -63,6 +64,9 @@ class Guardian:
         touched = [touch for market in markets for touch in self._look(market)]
         if touched:
             self._fire(touched)
+        if now - self._told_at >= protection.TOLD_EVERY_S:
+            self._told_at = now
+            protection.tell(self._watched())
         if now - self._clock_at >= CLOCK_EVERY_S:
             self._clock_at = now
             self._compare_clocks()
@@ -87,6 +91,9 @@ class Guardian:
         ours = [row for row in rows if row.account_id in held]
         self.venues = self._venues_of(ours)
         known = [row for row in ours if row.market in self.venues]
+        self.positions = {}
+        for row in known:
+            self.positions.setdefault(row.market, []).append(row.pk)
         self.watchlist = Watchlist.of((row.market, self._guarded(row)) for row in known)
         self.prices.forget_all_but({(market.exchange, market.symbol) for market in self.venues if not market.is_computed})
         self.witnesses.forget_all_but({row.pk for row in rows})
@@ -124,6 +131,11 @@ class Guardian:
         if venue.streams is not None:
             venue.streams.wake(self._note)
         return venue
+
+    def _watched(self) -> set[int]:
+        """The positions whose price is known: the others are not protected, whoever looks."""
+        known = [market for market in self.venues if market.is_computed or self.prices.is_known(market.exchange, market.symbol)]
+        return {pk for market in known for pk in self.positions.get(market, ())}
 
     def _compare_clocks(self) -> None:
         """A machine that does not know the time signs nothing well and judges ages wrongly."""

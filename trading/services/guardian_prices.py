@@ -45,6 +45,7 @@ class Known:
     asked_at: float = 0.0
     why: str = ""  # the last failure
     alarmed_at: float | None = None
+    is_told: bool = False  # ever
 
 
 @dataclass
@@ -62,11 +63,16 @@ class Prices:
         market = self.known.setdefault((exchange, symbol), Known(told_at=now))
         seen = self._heard(venue, symbol) or self._answered(market, venue, symbol)
         if seen is not None:
-            market.told_at = now
+            market.told_at, market.is_told = now, True
             self._lift(market, exchange=exchange, symbol=symbol)
         elif now - market.told_at > self.stale_after_s:
             self._alarm(market, exchange=exchange, symbol=symbol, why=venue.why_stale(symbol) or market.why or "no answer yet")
         return seen
+
+    def is_known(self, exchange: str, symbol: str) -> bool:
+        """Whether a price was told lately."""
+        market = self.known.get((exchange, symbol))
+        return market is not None and market.is_told and self.monotonic() - market.told_at <= self.stale_after_s
 
     def forget_all_but(self, markets: set[Market]) -> None:
         """Positions of other markets are closed: their prices matter no more."""

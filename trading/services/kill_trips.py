@@ -1,6 +1,6 @@
 """Rules that raise the kill switch of an account by themselves. The gateway looks after it has touched orders.
 
-Losses have their own latch, safe mode, which only blocks entries, too; a price that is unknown blocks its market while it is unknown.
+Losses have safe mode for a latch, and differences to the exchange their own; each blocks entries until it is ended. docs/decisions/0031.
 """
 
 import json
@@ -12,7 +12,6 @@ from django.db import connection
 from dgbot.core.types import Mode
 from risk import kill_switch
 from risk.domain import trips
-from risk.domain.reasons import Reason
 from risk.domain.trips import Facts
 from risk.models import KillScope, KillSwitch
 from trading.models import ExchangeAccount
@@ -38,6 +37,9 @@ SELECT (SELECT count(DISTINCT order_pk) FROM moves WHERE to_status = 'unknown'),
        (SELECT count(*) FROM answers),
        (SELECT count(*) FROM answers WHERE result = 'rejected'),
        (SELECT array_agg(DISTINCT order_pk) FROM moves WHERE from_status IN ('absent', 'expired', 'failed')),
+       (SELECT array_agg(s.order_pk) FROM order_sends s JOIN orders o ON o.id = s.order_pk, since
+        WHERE o.account_id = %(account)s AND s.send_no = 1 AND s.answer @> '{"duplicate": true}'
+          AND s.claimed_at > greatest(since.at, clock_timestamp() - %(unknown_s)s * interval '1 second')),
        (SELECT jsonb_object_agg(bot_id, sent) FROM (
             SELECT o.bot_id, count(*) AS sent FROM order_sends s JOIN orders o ON o.id = s.order_pk, since
             WHERE o.account_id = %(account)s AND o.purpose = 'entry' AND s.result <> 'not_sent'
@@ -67,39 +69,16 @@ def facts_of(account: ExchangeAccount) -> Facts:
                 "rate_s": trips.RATE_WINDOW_S,
             },
         )
-        unknown, answers, rejected, resurrected, by_bot = cursor.fetchone()
+        unknown, answers, rejected, resurrected, known_before, by_bot = cursor.fetchone()
     is_recorded = Mode(account.mode).is_recorded
     return Facts(
         unknown=unknown,
         answers=answers,
         rejected=rejected,
         resurrected=tuple(sorted(resurrected or ())),
+        known_before=tuple(sorted(known_before or ())),
         sent_by_bot={} if is_recorded else {int(bot): count for bot, count in json.loads(by_bot or "{}").items()},
     )
-
-
-def duplicate_id(*, account_id: int, order_pk: int, client_id: str) -> bool:
-    """The exchange knows this client id although we sent it once only: somebody else sends in our name. Returns whether it tripped."""
-    reason = Reason(
-        "duplicate_id",
-        f"The exchange says that order {order_pk} was sent before, and we sent it once.",
-        value=client_id,
-        limit="one send",
-        remedy="Look for a second platform with the same key, renew the key, then lower the switch.",
-    )
-    return kill_switch.trip(scope=KillScope.ACCOUNT, scope_id=account_id, reason=reason, by=GATEWAY)
-
-
-def ledger_break(*, account_id: int, what: str, ours: str, theirs: str) -> bool:
-    """Our books and the exchange's differ in two stable readings. what: asset or symbol. Returns whether it tripped."""
-    reason = Reason(
-        "ledger_break",
-        f"Our books hold {ours} of {what}, the exchange {theirs}.",
-        value=theirs,
-        limit=ours,
-        remedy="Find the cause under Ledger, book a labelled adjustment, then lower the switch.",
-    )
-    return kill_switch.trip(scope=KillScope.ACCOUNT, scope_id=account_id, reason=reason, by=GATEWAY)
 
 
 def clock(*, exchange: str, offset: timedelta) -> bool:

@@ -91,6 +91,7 @@ def plan_exit(
     amount: Decimal | None = None,
     level: int = 0,
     rest: Decimal | None = None,
+    purpose: Purpose = Purpose.EXIT,
 ) -> Order:
     """A market sale of the whole position, or of `amount` (base) of it. level: number of the partial level that asks for it, from 1.
 
@@ -103,7 +104,7 @@ def plan_exit(
         cycle=cycle,
         position=position,
         decision_key=exit_key(position),
-        purpose=Purpose.EXIT,
+        purpose=purpose,
         side=Side.SELL,
         amount=position.amount if amount is None else amount,
         plan=_exit_plan(level=level, rest=rest),

@@ -27,12 +27,11 @@ from trading.exchanges.pretend import PretendExchange, capabilities_over
 from trading.exchanges.shared_budget import SharedBudget
 from trading.exchanges.simulated import SimulatedQuotes
 from trading.exchanges.simulated_market import SimulatedMarket
-from trading.exchanges.venue import Venue
+from trading.exchanges.venue import CandleHistory, HistoryWhenAsked, Venue
 from trading.models import Credential, ExchangeAccount
 from trading.models.accounts import ExchangeName
 from trading.services import feeds
 from trading.services.krw_rates import StoredRates
-from trading.services.live_history import LiveHistory
 from trading.services.simulated_clock import SimulatedClock
 from trading.services.venue_store import DatabaseVenueStore
 
@@ -81,7 +80,7 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
     clock, quotes = SystemClock(), live_quotes(account.exchange)
     public = cast(Exchange, quotes)  # it passes on what it does not tell itself
     exchange = signed or (_paper(account, public=public, clock=clock) if mode is Mode.PAPER else public)
-    history = LiveHistory(exchange=account.exchange, source=public, clock=clock, page=public.capabilities.candles_per_page)
+    history = HistoryWhenAsked(lambda: _history(account.exchange, public=public, clock=clock))
     return Venue(mode=mode, clock=clock, exchange=exchange, history=history, streams=quotes.feed, rates=StoredRates())
 
 
@@ -102,6 +101,12 @@ def live_quotes(exchange: str) -> LiveQuotes:
     if known is None or known.exchange is not public or known.feed is not feed:
         known = _live[exchange] = LiveQuotes(public, feed, LISTED_FEES[ExchangeName(exchange)])
     return known
+
+
+def _history(exchange: str, *, public: Exchange, clock: Clock) -> CandleHistory:
+    from trading.services.live_history import LiveHistory  # with archive, pyarrow and numpy, half a second of CPU
+
+    return LiveHistory(exchange=exchange, source=public, clock=clock, page=public.capabilities.candles_per_page)
 
 
 def budget_for(exchange: str, *, owner: str) -> Budget:

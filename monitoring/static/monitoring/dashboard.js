@@ -184,11 +184,12 @@
     const made = named((label) => label === "SIMULATED" || label === "REPLAY"), real = named((label) => label === "LIVE");
     const doubtful = state.attention.unknown_orders;
     const late = state.beats.filter((beat) => Date.now() - Date.parse(beat.beat_at) > beat.late_after_s * 1000);
-    const held = state.attention.kill_switches ?? [];
+    const held = state.attention.kill_switches ?? [], naked = state.attention.unprotected ?? [];
     const badge = document.querySelector(".kill-switch");
     if (badge) { badge.classList.toggle("dg-bad", held.length > 0); badge.classList.toggle("dg-quiet", !held.length); badge.title = held.join("\n"); }
     const notices = [
       ...held.map((name) => ["bad", fill(text.kill_switch, { name })]),
+      naked.length ? ["bad", fill(text.unprotected, { names: naked.join(", ") })] : null,
       doubtful ? ["bad", fill(text.unknown_orders, { count: doubtful })] : null,
       late.length ? ["warn", fill(text.silent, { names: late.map((beat) => beat.name).join(", ") })] : null,
       real ? ["bad", fill(text.live_money, { names: real })] : null,

@@ -40,7 +40,8 @@ def execute(
         return None, NOTHING_TO_DO
     if decision.decision == DecisionKind.SELL and position is not None:
         reason = decision.proposal["exit_reason"]
-        return _exit(context, reason=reason, amount=_part(context, collected) if reason == ExitReason.SIGNAL else None)
+        amount = _part(context, collected) if reason == ExitReason.SIGNAL else None
+        return _exit(context, reason=reason, amount=amount, book=None if collected is None else collected.book)
     if decision.decision == DecisionKind.BUY and position is None and collected is not None:
         return _enter(context, decision=decision, collected=collected)
     return None, NOTHING_TO_DO
@@ -68,16 +69,22 @@ def _level(context: Context, *, position: Position, price: Decimal) -> tuple[Ord
     return _exit(context, reason=due.reason, amount=due.amount, level=due.level)
 
 
-def _exit(context: Context, *, reason: str, amount: Decimal | None = None, level: int = 0) -> tuple[Order, Outcome]:
+def _exit(
+    context: Context, *, reason: str, amount: Decimal | None = None, level: int = 0, book: OrderBook | None = None
+) -> tuple[Order, Outcome]:
+    """Sell it now; of what is more than the book takes, a part now and the rest as the gateway goes on."""
     assert context.position is not None
+    whole = context.position.amount if amount is None else amount
+    part = whole if book is None else liquidity.exit_part(book=book, amount=whole, rules=context.rules)
     order = orders.plan_exit(
         position=context.position,
         reason=reason,
         now=context.now,
         cycle=context.cycle,
         lease_epoch=context.lease_epoch,
-        amount=amount,
+        amount=part,
         level=level,
+        rest=whole - part,
     )
     return order, Outcome(
         Action.EXIT, (Reason("exit_planned", f"Order {order.pk} sells position {context.position.pk}: {reason}."),), {"order": order.pk}
