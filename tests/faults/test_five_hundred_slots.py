@@ -15,7 +15,7 @@ from tests.faults.crew import Crew, crew_on
 from tests.faults.rules import wait_until
 from tests.scale import scale
 
-SLOTS = scale(sample=30, full=500)
+SLOTS = scale(sample=20, full=500)
 KILL_EVERY_S = (2.0, 6.0)
 MEMBERS = ("beat 1", "beat 2", "worker 1", "worker 2", "worker 3", "gateway 1", "guardian 1", "ticker 1")
 

@@ -15,9 +15,12 @@ from tests.scale import only_in_full
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_a_second_start_is_refused_and_sigterm_stops_all_in_order(platform):
+def test_a_second_start_is_refused_a_killed_process_runs_again_and_sigterm_stops_all_in_order(platform):
     said = platform.start().wait_for("Logs")
     assert f"http://127.0.0.1:{platform.port}/" in said
+
+    os.kill(next(pid for pid, words in platform.processes().items() if "celery" in words and " worker " in words), signal.SIGKILL)
+    assert "it starts again in 1 s" in platform.wait_for("worker ended by itself")
 
     code, refusal = Platform.end(second := Platform(platform.folder).start())
     assert code == 2
@@ -45,30 +48,6 @@ def test_after_kill_9_nothing_is_left_and_nothing_lost(platform, reaper):
     platform.start().wait_for("Logs")
     assert platform.sql("SELECT number FROM kept") == (7,)
     platform.run.send_signal(signal.SIGINT)
-    assert platform.end()[0] == 0
-
-
-def test_the_death_of_the_database_stops_everything_and_is_explained(platform):
-    platform.start().wait_for("Logs")
-    postmaster = int((platform.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-
-    os.kill(postmaster, signal.SIGKILL)
-
-    code, said = platform.end()
-    assert code == 1
-    assert "postgres ended by itself" in said
-    assert platform.left_after(1) == {}
-
-
-def test_a_process_that_was_killed_runs_again(platform):
-    platform.start().wait_for("Logs")
-    worker = next(pid for pid, words in platform.processes().items() if "celery" in words and " worker " in words)
-
-    os.kill(worker, signal.SIGKILL)
-
-    said = platform.wait_for("worker ended by itself")
-    assert "it starts again in 1 s" in said
-    platform.run.send_signal(signal.SIGTERM)
     assert platform.end()[0] == 0
 
 
