@@ -144,11 +144,11 @@ class World:
         assert position.entry_price is not None
         Position.objects.filter(pk=position.pk).update(stop_price=position.entry_price * 2, target_price=position.entry_price * 3)
 
-    def wait_for_quiet(self, *, seconds: float = 10.0) -> None:
+    def wait_for_quiet(self) -> None:
         """Until every order has ended. The failure says where they are."""
         mine = Order.objects.filter(account=self.account)
         try:
-            wait_until(lambda: mine.exists() and not mine.exclude(status__in=CLOSED_VALUES).exists(), "every order to end", seconds=seconds)
+            wait_until(lambda: mine.exists() and not mine.exclude(status__in=CLOSED_VALUES).exists(), "every order to end")
         except AssertionError as error:
             told = [
                 *mine.values_list("pk", "purpose", "status", "error_message"),
