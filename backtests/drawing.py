@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from backtests.candles.series import Candles
 from backtests.engine.metrics import returns_of
+from backtests.engine.portfolio import PortfolioResult
 from backtests.engine.running import Result
 from dgbot.core.clock import from_nanoseconds
 
@@ -30,18 +31,40 @@ TITLES = {
     "monthly_returns": "Return of each month (UTC)",
     "win_loss": "Wins and losses",
 }
+CONTRIBUTIONS = "What each symbol brought in, of the cash"
 
 
 def drawings(result: Result, candles: Candles, *, cash: float) -> dict[str, str]:
     """Name → SVG document; the names are those of TITLES. cash: quote, at the start."""
     times = candles.open_time[result.first_bar : result.first_bar + len(result.equity)]
+    exits = [_minute(candles, bar) for bar in result.trades.exit_bar]
+    return _drawn(result.equity, times, profits=result.trades.profit_fraction, exits=exits, cash=cash)
+
+
+def portfolio_drawings(result: PortfolioResult, candles: Sequence[Candles], *, cash: float) -> dict[str, str]:
+    """The same of a portfolio, trades of all symbols by the time of their exit, and what each symbol brought in. candles: as its parts."""
+    together = [
+        (int(one.open_time[bar]), float(profit), f"{part.symbol} {_minute(one, bar)}")
+        for part, one in zip(result.parts, candles, strict=True)
+        for bar, profit in zip(part.trades.exit_bar, part.trades.profit_fraction, strict=True)
+    ]
+    together.sort()
+    profits = np.array([profit for _time, profit, _label in together])
+    brought = np.array([100 * part.profit / cash for part in result.parts])
+    symbols = [part.symbol for part in result.parts]
+    return {
+        **_drawn(result.equity, result.times, profits=profits, exits=[label for _time, _profit, label in together], cash=cash),
+        "contributions": _bars(CONTRIBUTIONS, brought, labels=symbols, ends=(symbols[0], symbols[-1])),
+    }
+
+
+def _drawn(equity: Numbers, times: NDArray[np.int64], *, profits: Numbers, exits: Sequence[str], cash: float) -> dict[str, str]:
     ends = f"{from_nanoseconds(int(times[0])):%Y-%m-%d}", f"{from_nanoseconds(int(times[-1])):%Y-%m-%d}"
-    curve = np.concatenate([[cash], result.equity])
+    curve = np.concatenate([[cash], equity])
     drawdown = -(1 - curve / np.maximum.accumulate(curve))
-    trades = 100 * result.trades.profit_fraction
+    trades = 100 * profits
     count = "", f"{len(trades)} trades"
-    names, months = monthly_returns(returns_of(result.equity, cash=cash), times)
-    exits = [f"{from_nanoseconds(int(candles.open_time[bar])):%Y-%m-%d %H:%M}" for bar in result.trades.exit_bar]
+    names, months = monthly_returns(returns_of(equity, cash=cash), times)
     return {
         "equity": _line(TITLES["equity"], curve, ends=ends, unit=""),
         "drawdown": _line(TITLES["drawdown"], 100 * drawdown, ends=ends, unit=" %", colour=BAD),
@@ -50,6 +73,10 @@ def drawings(result: Result, candles: Candles, *, cash: float) -> dict[str, str]
         "monthly_returns": _bars(TITLES["monthly_returns"], 100 * months, labels=names, ends=(names[0], names[-1])),
         "win_loss": _pie(TITLES["win_loss"], wins=int(np.sum(trades > 0)), all_trades=len(trades)),
     }
+
+
+def _minute(candles: Candles, bar: int) -> str:
+    return f"{from_nanoseconds(int(candles.open_time[bar])):%Y-%m-%d %H:%M}"
 
 
 def monthly_returns(returns: Numbers, times: NDArray[np.int64]) -> tuple[list[str], Numbers]:

@@ -165,7 +165,7 @@ def walk_together(tracks: Sequence[Track], account: Account) -> PortfolioResult:
     from backtests.engine import portfolio_kernel
     from backtests.engine.kernel import measure_curve
 
-    times: NDArray[np.int64] = np.unique(np.concatenate([_cut(track, track.candles.open_time) for track in tracks]))
+    times = _union([_cut(track, track.candles.open_time) for track in tracks])
     interval_ns, limits = tracks[0].candles.interval.nanoseconds, account.row()
     room = sum(_most_fills(track) for track in tracks)
     fills, symbols = Fills.room(room), np.empty(room, dtype=np.int64)
@@ -230,6 +230,15 @@ def _track(member: Member, account: Account) -> Track:
         funding=member.funding,
         hit_rates=signals.hit_rates(),
     )
+
+
+def _union(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """All times of sorted columns, once each; most symbols have the same ones, and then nothing is sorted."""
+    times = columns[0]
+    for column in columns[1:]:
+        if not np.array_equal(times, column):
+            times = np.union1d(times, column)
+    return times
 
 
 def _cut(track: Track, column: NDArray[Any]) -> NDArray[Any]:

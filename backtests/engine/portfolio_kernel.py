@@ -389,9 +389,10 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
         if has_held or has_orders:
             # The open: funding, exits, entries.
             for number in range(count):
-                h, p = states[number], settings[number]
+                h = states[number]
                 if h.bar < 0 or h.lots == 0.0:
                     continue
+                p = settings[number]
                 rate = funding[h.bar]
                 if is_perpetual and rate == rate and rate != 0.0:  # noqa: PLR0124 - NaN is "none due here"
                     due = h.side * (h.amount * opens[h.bar] * rate)
@@ -407,9 +408,10 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
                 while fill_day + 1 < len(day_begin) and day_begin[fill_day + 1] <= at_ns:
                     fill_day += 1
                 for number in range(count):
-                    h, p = states[number], settings[number]
+                    h = states[number]
                     if h.bar < 0 or h.quote == 0.0:
                         continue
+                    p = settings[number]
                     grid, book = _grid_of(places[number], number, grids), _book_of(places[number], books)
                     free = account.cash - _locked(is_perpetual, settings, states, False)
                     row, at = results[number], opens[h.bar]
@@ -417,10 +419,10 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
 
             # The guardian walks the bar, then the stop follows the best price seen.
             for number in range(count):
-                h, p = states[number], settings[number]
+                h = states[number]
                 if h.bar < 0 or h.lots == 0.0:
                     continue
-                grid, book = _grid_of(places[number], number, grids), _book_of(places[number], books)
+                p = settings[number]
                 high, low, where = highs[h.bar], lows[h.bar], AT_OPEN
                 while h.lots > 0.0:
                     reason, at, where = next_exit(
@@ -439,6 +441,7 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
                     )
                     if reason == NOTHING:
                         break
+                    grid, book = _grid_of(places[number], number, grids), _book_of(places[number], books)
                     selling = h.lots
                     if reason == PARTIAL:
                         selling = part_of(p, h.lots, h.levels_taken, at)
@@ -453,7 +456,7 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
                     h.water = best
                     followed = best - h.side * h.trail
                     if p[S.TRAIL_ATR] > 0.0 and h.side * followed > h.side * h.stop:
-                        h.stop = raised_stop(h.side, followed, at_ns + interval_ns, grid)
+                        h.stop = raised_stop(h.side, followed, at_ns + interval_ns, _grid_of(places[number], number, grids))
                         h.has_trailed = True
 
         # The close: equity, the trading day, breakers.
@@ -498,11 +501,12 @@ def walk_portfolio(  # noqa: PLR0912, PLR0915 - one straight story, a leg after 
             ordered += 1 if states[number].quote > 0.0 else 0
         close_ns = at_ns + interval_ns
         for number in range(count):
-            h, p, signal = states[number], settings[number], states[number].next_entry
+            h, signal = states[number], states[number].next_entry
             if h.bar < 0 or h.lots > 0.0 or h.quote > 0.0 or ordered >= limits[A.ENTRIES_PER_DAY]:
                 continue
             if signal >= places[number].entries[1] or entry_bar[signal] != h.bar:
                 continue
+            p = settings[number]
             is_spaced = results[number, R.ENTRIES] == 0.0 or close_ns - h.last_entry_ns >= int(p[S.SPACING_NS])
             if not is_spaced or (h.count_day == day and h.count >= p[S.ENTRIES_PER_DAY]):
                 continue

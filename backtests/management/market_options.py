@@ -35,9 +35,14 @@ FUNDING_EVERY_NS = 8 * 3600 * 10**9
 NO_LIMIT = Decimal("0.999999")  # a breaker that never trips
 
 
-def add_market_arguments(parser: ArgumentParser) -> None:
-    """The arguments both commands share."""
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Candles from a file; without it they come from the archive.")
+def add_market_arguments(parser: ArgumentParser, *, takes_several: bool = False) -> None:
+    """The arguments both commands share. takes_several: any number of files, for `markets_in`."""
+    told = "Candles from a file; without it they come from the archive."
+    if takes_several:
+        parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help=f"{told} Several share one cash.")
+        parser.add_argument("--symbols", metavar="A,B", help="Several markets of the archive on one cash, in the order of their claims.")
+    else:
+        parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=told)
     parser.add_argument("--exchange", default="upbit", help="Whose candles (default upbit).")
     parser.add_argument("--symbol", help="The market's code, such as KRW-BTC; a file called KRW-BTC_… need not be told.")
     parser.add_argument("--interval", choices=[str(interval) for interval in Interval], help="Default 1h; a file's own step.")
@@ -63,6 +68,18 @@ def add_market_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--lot", metavar="B", help="Lot step where it is not known, base currency.")
 
 
+def markets_in(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The options of each market asked for, in their order: one for a single run, several for a portfolio. Raises BadInput."""
+    files, symbols = options["files"], [symbol for symbol in (options["symbols"] or "").split(",") if symbol]
+    if symbols and (files or options["symbol"]):
+        raise BadInput("--symbols names markets of the archive; say either it, or --symbol, or files.")
+    if len(files) > 1 and options["symbol"]:
+        raise BadInput(f"--symbol names one market and {len(files)} files were given; their names must say which markets they hold.")
+    if symbols:
+        return [options | {"file": None, "symbol": symbol} for symbol in symbols]
+    return [options | {"file": path} for path in files or [None]]
+
+
 def candles_from(options: dict[str, Any], *, now: datetime) -> Candles:
     """The candles asked for. Raises BadInput with one sentence."""
     symbol, path = options["symbol"], options["file"]
@@ -79,7 +96,7 @@ def candles_from(options: dict[str, Any], *, now: datetime) -> Candles:
 
 def setup_from(options: dict[str, Any], candles: Candles) -> tuple[Setup, bool]:
     """The setup asked for, and whether the market's grid was assumed because it is not known."""
-    is_perpetual, given = options["is_perpetual"], _Numbers(options)
+    is_perpetual, given = options["is_perpetual"], Numbers(options)
     if not is_perpetual and options["funding"]:
         raise BadInput("A spot market has no funding; leave --funding out or say --perp.")
     grids, is_assumed = _grids(options, candles)
@@ -104,7 +121,7 @@ def funding_from(options: dict[str, Any], candles: Candles) -> NDArray[np.float6
     """The fixed rate at the open of each bar at which it is due, 0 elsewhere; None when none was told."""
     if not options["funding"]:
         return None
-    rate = float(_Numbers(options).number("funding", Decimal(0), is_signed=True))
+    rate = float(Numbers(options).number("funding", Decimal(0), is_signed=True))
     return np.where(candles.open_time % FUNDING_EVERY_NS == 0, rate, 0.0)
 
 
@@ -140,7 +157,7 @@ def instant(text: str | None, *, name: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-class _Numbers:
+class Numbers:
     """Options that are decimal numbers."""
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -169,7 +186,7 @@ def _symbol_in(path: Path) -> str:
 
 
 def _grids(options: dict[str, Any], candles: Candles) -> tuple[tuple[Grid, ...], bool]:
-    given = _Numbers(options)
+    given = Numbers(options)
     is_known = candles.symbol.startswith("KRW-") and not options["is_perpetual"]
     if is_known and not given.has("tick") and not given.has("lot"):
         return tuple(Grid(rules, since) for since, rules in upbit_rules.history(candles.symbol)), False
@@ -208,7 +225,7 @@ def _step(step: Decimal, *, name: str) -> Decimal:
     return step
 
 
-def _sized(setup: Setup, given: _Numbers) -> Setup:
+def _sized(setup: Setup, given: Numbers) -> Setup:
     """What an operator says an entry costs is what it costs: the profile's caps stay for the default alone."""
     uncapped: dict[str, Any] = {"largest_amount": setup.cash * 1_000_000, "position_fraction": setup.leverage}
     if given.has("amount"):

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from backtests.candles.series import Candles
-from backtests.engine import Result, Setup
-from backtests.engine.layout import REASONS
+from backtests.engine import Part, PortfolioResult, Result, Setup
+from backtests.engine.layout import REASONS, R
 from backtests.engine.metrics import Metrics
 from backtests.research.promotion import Promotion, Thresholds, quick_filter
 from backtests.research.trials import plain
@@ -50,7 +50,7 @@ def console_on(stdout: Any) -> Console:
     return console if console.is_terminal else Console(file=stdout, width=PLAIN_WIDTH)
 
 
-def trade_rows(result: Result, candles: Candles, *, lot_step: float, newest: int | None = None) -> list[dict[str, Any]]:
+def trade_rows(result: Result | Part, candles: Candles, *, lot_step: float, newest: int | None = None) -> list[dict[str, Any]]:
     """The closed trades, oldest first; the last `newest` of them, None: all. Times are the bars' open times."""
     trades = result.trades
     first = 0 if newest is None else max(len(trades) - newest, 0)
@@ -110,6 +110,25 @@ def metrics_table(titles: Iterable[str], columns: Iterable[Metrics], *, currency
     return table
 
 
+def parts_table(result: PortfolioResult, *, cash: float, currency: str) -> Table:
+    """A line for each symbol: what it brought in and what it cost."""
+    table = Table(title="By symbol", title_justify="left", box=None, pad_edge=False)
+    for heading in ("", f"Profit, {currency}", "of the cash", "Closed trades", "Win rate", f"Fees, {currency}", "Turnover"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for part in result.parts:
+        colour = "green" if part.profit > 0 else "red"
+        table.add_row(
+            part.symbol,
+            f"[{colour}]{part.profit:+,.2f}[/{colour}]",
+            f"{part.profit / cash:+.2%}",
+            f"{len(part.trades):,}",
+            "unknown" if part.win_rate is None else f"{part.win_rate:.1%}",
+            f"{part.statistics[R.FEES]:,.2f}",
+            f"{part.statistics[R.TURNOVER] / cash:,.2f}",
+        )
+    return table
+
+
 def filter_table(metrics: Metrics, *, thresholds: Thresholds) -> Table:
     """The quick filter, a line for each threshold."""
     failed = {reason.code.removeprefix("hold_out_") for reason in quick_filter(metrics, thresholds)}
@@ -145,13 +164,17 @@ def hit_table(hit_rates: Mapping[str, float]) -> Table:
 
 
 def trades_table(rows: list[dict[str, Any]], *, total: int) -> Table:
-    """The newest trades."""
+    """The newest trades; those of several markets name theirs."""
     table = Table(title=f"Last {len(rows)} of {total:,} closed trades", title_justify="left", box=None, pad_edge=False)
+    names_market = bool(rows) and "symbol" in rows[0]
+    if names_market:
+        table.add_column("Market")
     for heading in ("Entry (UTC)", "Exit (UTC)", "Side", "Entry price", "Exit price", "Profit", "", "Bars", "Why"):
         table.add_column(heading, justify="left" if heading in ("Entry (UTC)", "Exit (UTC)", "Side", "Why") else "right")
     for row in rows:
         colour = "green" if row["profit"] > 0 else "red"
         table.add_row(
+            *([row["symbol"]] if names_market else []),
             row["entry_at"][:16].replace("T", " "),
             row["exit_at"][:16].replace("T", " "),
             row["side"],

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.engine import Setup
+from backtests.engine import Account, Setup
 from backtests.engine.layout import R
 from backtests.engine.metrics import CANCELLED
 from backtests.strategies.base import Parameters
@@ -46,7 +46,16 @@ class Trial:
     seen_to: int
 
 
-def keys_of(sets: Sequence[Parameters], setup: Setup) -> list[str]:
+@dataclass(frozen=True)
+class Shared:
+    """What a symbol was tried under when it shared its cash: symbols in their order, itself among them."""
+
+    setup: Setup
+    account: Account
+    symbols: tuple[str, ...]
+
+
+def keys_of(sets: Sequence[Parameters], setup: Setup | Shared) -> list[str]:
     """The names (64 hex digits) of `sets` under `setup`; two that mean the same have the same name."""
     shared = sha256(json.dumps(plain(setup), sort_keys=True).encode())
     keys = []

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from backtests.candles.archive import content_sha256
 from backtests.candles.series import Candles
-from backtests.engine import Setup
+from backtests.engine import Account, Member, Setup
 from backtests.models import DataSet
-from backtests.research.splits import Span, within
-from backtests.research.trials import Trial, keys_of, sharpe_per_bar
+from backtests.research.splits import Span, traded, within
+from backtests.research.trials import Shared, Trial, keys_of, sharpe_per_bar
 from backtests.selectors import Counted, counted_on
 from backtests.strategies.base import Parameters
 from dgbot.core.clock import from_nanoseconds
@@ -53,6 +53,23 @@ def count(*, data_set: DataSet, strategy: str, trials: Sequence[Trial]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(COUNT, [data_set.pk, strategy, *columns])
         return int(cursor.rowcount)
+
+
+def count_portfolio(members: Sequence[Member], account: Account, *, statistics: NDArray[np.float64]) -> Counted:
+    """Count one run of several symbols on one cash: a trial on each of their series, with the Sharpe ratio of the whole.
+
+    Returns what has been tried on the series that was tried most, this run included. statistics: the account's row by layout.R.
+    """
+    sharpe = float(sharpe_per_bar(statistics.reshape(1, -1))[0])
+    symbols = tuple(member.candles.symbol for member in members)
+    counted = []
+    for member in members:
+        span = traded(member.candles, member.setup)
+        [key] = keys_of([member.parameters], Shared(within(member.setup, member.candles, span), account, symbols))
+        trial = Trial(key=key, sharpe=sharpe if np.isfinite(sharpe) else None, seen_to=span.last)
+        count(data_set=data_set_of(member.candles), strategy=member.strategy.name, trials=[trial])
+        counted.append(counted_on(member.candles, strategy=member.strategy.name, judge_from=span.last))
+    return max(counted, key=lambda one: one.tally.count)
 
 
 def count_run(

@@ -146,6 +146,75 @@ def test_a_perpetual_trades_shorts_with_leverage_and_pays_funding() -> None:
     assert told("volume_zone_breakout", "--symbol", "KRW-BTC", "--perp")["setup"]["grid_is_assumed"]
 
 
+def two_markets(folder: Path) -> list[Candles]:
+    """KRW-BTC, and a KRW-ETH that lacks bars and is listed later, in the archive and as files."""
+    bitcoin, drawn = market(), market(2400)
+    kept = np.flatnonzero(np.random.default_rng(1).random(2400) < 0.9)
+    kept = kept[kept > 300]
+    ether = Candles(
+        drawn.exchange,
+        "KRW-ETH",
+        drawn.interval,
+        *(getattr(drawn, name)[kept] for name in ("open_time", "open", "high", "low", "close", "volume")),
+    )
+    for candles in (bitcoin, ether):
+        save(candles, archive_root())
+        write_csv(candles, folder / f"{candles.symbol}_minute60.csv.gz")
+    return [bitcoin, ether]
+
+
+def test_several_markets_share_one_cash_from_archive_and_files_alike(tmp_path: Path) -> None:
+    markets = two_markets(tmp_path)
+
+    found = told(
+        "volume_zone_breakout", "--symbols", "KRW-BTC,KRW-ETH", "--fraction", "0.6", "--exposure", "0.9", "--plot", str(tmp_path / "p")
+    )
+    from_files = told(
+        "volume_zone_breakout",
+        *(str(tmp_path / f"{one.symbol}_minute60.csv.gz") for one in markets),
+        *("--fraction", "0.6", "--exposure", "0.9"),
+    )
+
+    assert [one["symbol"] for one in found["markets"]] == ["KRW-BTC", "KRW-ETH"]
+    assert sum(one["profit"] for one in found["markets"]) == pytest.approx(found["final_equity"] - 1_000_000, abs=0.01)
+    assert found["metrics"]["trades"] == sum(one["trades"] for one in found["markets"]) > 50
+    assert {trade["symbol"] for trade in found["trades"]} <= {"KRW-BTC", "KRW-ETH"}
+    assert found["metrics"] == from_files["metrics"]
+    assert Trial.objects.count() == 2, "one question, a trial on each series"
+    assert {path.stem for path in (tmp_path / "p").glob("*.svg")} >= {"equity", "contributions"}
+
+
+def test_a_portfolio_tells_people_what_each_market_brought_in(tmp_path: Path) -> None:
+    two_markets(tmp_path)
+
+    text = backtest("volume_zone_breakout", "--symbols", "KRW-ETH,KRW-BTC", "--export", str(tmp_path / "trades.csv"))
+
+    for expected in ("KRW-ETH, KRW-BTC", "one cash of 1,000,000 KRW", "By symbol", "Quick filter", "Market", "after 1 trial on"):
+        assert expected in text, text
+    assert {row["symbol"] for row in csv.DictReader((tmp_path / "trades.csv").open())} == {"KRW-BTC", "KRW-ETH"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--symbols", "KRW-BTC,KRW-ETH", "--symbol", "KRW-BTC"), "--symbols names markets of the archive"),
+        (("a.csv", "b.csv", "--symbol", "KRW-BTC"), "--symbol names one market and 2 files were given"),
+        (("--symbols", "KRW-BTC,KRW-BTC"), "KRW-BTC was given twice"),
+        (("--symbols", "KRW-BTC,KRW-ETH", "--must-pass"), "--must-pass judges one market"),
+        (("--symbols", "KRW-BTC,KRW-ETH", "--entries-per-day", "0"), "--entries-per-day must be at least 1, was 0"),
+        (("--symbol", "KRW-BTC", "--exposure", "0.5"), "--exposure limits an account that several markets share"),
+    ],
+)
+def test_what_several_markets_cannot_be_asked_is_refused(options: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    two_markets(tmp_path)
+
+    with pytest.raises(CommandError) as refused:
+        backtest("volume_zone_breakout", *options)
+
+    assert sentence in str(refused.value)
+    assert Trial.objects.count() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -1,6 +1,5 @@
 """Run a strategy over closed candles and tell what it was worth, after all that was tried before."""
 
-import csv
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
@@ -23,7 +21,7 @@ from backtests.candles.series import Candles
 from backtests.drawing import drawings
 from backtests.engine import Result, Setup, run
 from backtests.engine.metrics import returns_of
-from backtests.management import market_options, reports
+from backtests.management import market_options, portfolios, reports, result_files
 from backtests.research.monte_carlo import MonteCarlo, resample_trades, trade_returns
 from backtests.research.permutation import PermutationTest, permutation_test
 from backtests.research.promotion import Promotion, Thresholds, deflated_by
@@ -41,6 +39,7 @@ EXAMPLE = """example:
   manage.py backtest volume_zone_breakout KRW-BTC_minute60.csv.gz --param zone_bars=20 --param hold_bars=4 --fraction 0.5 --no-limits
   manage.py backtest conservative_ema --exchange bitget --symbol BTC/USDT:USDT --perp --leverage 2 --funding 0.0001 --json
   manage.py backtest volatility_breakout --symbol KRW-ETH --hold-out 0.3 --must-pass --plot drawings --export trades.csv
+  manage.py backtest volatility_breakout --symbols KRW-BTC,KRW-ETH --exposure 0.5 --entries-per-day 4
 
 Every run is counted as a trial of the strategy on these candles (the same question twice is one), and the deflated Sharpe ratio is the
 probability that the true one is above what the best of so many worthless trials would show.
@@ -76,7 +75,7 @@ class Told:
 
 
 class Command(BaseCommand):
-    """One strategy, one parameter set, one series. Nothing but the counter of trials is written."""
+    """One strategy, one parameter set, one series or several on one cash. Nothing but the counter of trials is written."""
 
     help = "Backtest a strategy on archived candles or a file: metrics, recent trades, gates, deflated Sharpe ratio."
     requires_system_checks = []  # they load every page of the admin, which takes longer than the backtest
@@ -88,13 +87,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """See --help."""
         parser.add_argument("strategy", help="A registered strategy, such as volatility_breakout.")
-        market_options.add_market_arguments(parser)
+        market_options.add_market_arguments(parser, takes_several=True)
+        portfolios.add_account_arguments(parser)
         parser.add_argument("--param", action="append", metavar="K=V", help="A parameter that differs from its default; may be repeated.")
         parser.add_argument(
             "--hold-out", type=float, metavar="SHARE", help="Judge by this newest share of the candles: the promotion gate."
         )
         parser.add_argument("--must-pass", action="store_true", help="Exit with 3 when the gate says no (hold-out 0.3 unless said).")
-        parser.add_argument("--monte-carlo", type=int, default=1000, metavar="N", help="Draws of trades (default 1000; 0: none).")
+        parser.add_argument(
+            "--monte-carlo", type=int, default=1000, metavar="N", help="Draws of trades, one market (default 1000; 0: none)."
+        )
         parser.add_argument(
             "--permutations", type=int, default=0, metavar="N", help="Markets in another order to compare with (default 0)."
         )
@@ -107,6 +109,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Refuse what is wrong in one sentence before anything is computed or counted."""
         try:
+            markets = market_options.markets_in(options)
+            if len(markets) > 1:
+                portfolios.tell(markets, options, stdout=self.stdout, prepare=self._prepare)
+                return
+            portfolios.refuse_account_options(options)
+            options = markets[0]
             asked = _asked(options)
             told = _backtested(asked, options, prepare=self._prepare)
             written = _written(asked, told, options)
@@ -195,50 +203,13 @@ def _permuted(asked: Asked, options: dict[str, Any]) -> PermutationTest:
 
 def _written(asked: Asked, told: Told, options: dict[str, Any]) -> list[str]:
     """Export and drawings. Returns the paths."""
-    paths: list[Path] = []
-    try:
-        if options["export"] is not None:
-            paths.append(_export(options["export"], reports.trade_rows(told.result, asked.candles, lot_step=_lot_step(asked))))
-        if options["plot"] is not None:
-            folder = Path(options["plot"]) if options["plot"] else _plot_folder(asked)
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, drawing in drawings(told.result, asked.candles, cash=float(asked.setup.cash)).items():
-                paths.append(folder / f"{name}.svg")
-                paths[-1].write_text(drawing, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{error.filename} cannot be written: {error.strerror or error}.") from error
-    return [str(path) for path in paths]
-
-
-def _export(path: Path, rows: list[dict[str, Any]]) -> Path:
-    if path.suffix == ".json":
-        path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    elif path.suffix == ".csv":
-        names = (
-            "entry_at",
-            "exit_at",
-            "side",
-            "entry_price",
-            "exit_price",
-            "quantity",
-            "profit",
-            "profit_fraction",
-            "holding_bars",
-            "reason",
-        )
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=names)
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        raise BadInput(f"--export writes .csv or .json, was {path.name}.")
-    return path
-
-
-def _plot_folder(asked: Asked) -> Path:
-    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%SZ")
-    symbol = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in asked.candles.symbol)
-    return Path(settings.DATA_DIR) / "reports" / f"{asked.strategy.name}_{symbol}_{asked.candles.interval}_{stamp}"
+    return result_files.write(
+        export=options["export"],
+        plot=options["plot"],
+        name=[asked.strategy.name, asked.candles.symbol, str(asked.candles.interval)],
+        rows=lambda: reports.trade_rows(told.result, asked.candles, lot_step=_lot_step(asked)),
+        drawn=lambda: drawings(told.result, asked.candles, cash=float(asked.setup.cash)),
+    )
 
 
 def _lot_step(asked: Asked) -> float:
