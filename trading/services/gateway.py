@@ -21,7 +21,7 @@ from trading.domain.order_path.procedure import OrderPath
 from trading.domain.order_path.values import Change, OrderFacts, Permit, Tenure, Waits
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Order
-from trading.services import credentials, kill_trips, leases, margins
+from trading.services import credentials, leases, margins
 from trading.services.order_store import DatabaseStore
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ def path(*, venue: Venue, tenure: Tenure) -> OrderPath:
         waits=waits(),
         mark=crash_point,
         on_key_refused=lambda why: credentials.doubt(account_id=account_id, why=why),
-        on_unexpected_id=lambda order: kill_trips.duplicate_id(account_id=account_id, order_pk=order.pk, client_id=order.client_id),
     )
 
 

@@ -38,7 +38,6 @@ class OrderPath:
     waits: Waits
     mark: Callable[[str], None] = lambda _place: None
     on_key_refused: Callable[[str], None] = lambda _why: None
-    on_unexpected_id: Callable[[OrderFacts], object] = lambda _order: None  # sent once, and the exchange has had its id before
 
     def settle_and_send(self, account_id: int, *, is_hurried: bool = False) -> list[int]:
         """Everything that is due in this account. Returns the orders looked at, by primary key."""
@@ -111,8 +110,6 @@ class OrderPath:
         self._change(permit.order.pk, lambda facts: settling.after(facts, verdict, send_no=permit.send_no), is_ours=False)
         if isinstance(verdict, Rejected) and verdict.is_key_refused:
             self.on_key_refused(verdict.why)
-        if isinstance(verdict, Unclear) and verdict.is_duplicate and permit.send_no == 1:
-            self.on_unexpected_id(permit.order)
 
     # --- Settling ---
     def settle(self, order_pk: int) -> None:
