@@ -2,12 +2,12 @@
 
 | number | where |
 |---|---|
-| 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 18, 20, 22, 28, 29, 31, 32, 33, 35, 36, 37, 41 | here |
-| 13, 14, 34, 39, 40 | tests/contracts: cycles, slots, paper, notifications; process tier |
+| 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14 (nothing leaves after its window), 15, 16, 17, 18, 20, 22, 28, 29, 31, 32, 35, 36, 37, 41 | here |
+| 13, 14 (slots), 34, 39, 40 | tests/contracts: cycles, slots, paper, notifications; process tier |
 | 19, 21 | guardian's tests and the process tier: stops live beside the order path |
 | 23, 24, 25 | tests/contracts/test_budget, exchange contract suite: adapters |
 | 26, 27 | tests/contracts/test_schema: composite keys make them impossible |
-| 30 | reconciliation's tests: watermarks |
+| 30, 33 | reconciliation's tests: watermarks, foreign orders |
 | 38 | the canary scan over a whole run |
 """
 
