@@ -2,7 +2,7 @@
 
 | number | where |
 |---|---|
-| 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14 (nothing leaves after its window), 15, 16, 17, 18, 20, 22, 28, 29, 31, 32, 35, 36, 37, 41 | here |
+| 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14 (in part), 15, 16, 17, 18, 20, 22, 28, 29, 31, 32, 35, 36, 37, 41 | here |
 | 13, 14 (slots), 34, 39, 40 | tests/contracts: cycles, slots, paper, notifications; process tier |
 | 19, 21 | guardian's tests and the process tier: stops live beside the order path |
 | 23, 24, 25 | tests/contracts/test_budget, exchange contract suite: adapters |
