@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from dgbot.core.types import OrderType, TradingRules, VenueFill, VenueOrder, VenueOrderStatus
-from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Actor, Status, is_legal
+from trading.domain.lifecycle import CLOSED, Actor, Status, is_legal
 from trading.domain.order_path.endings import with_effects
 from trading.domain.order_path.values import BookedFill, Change, Move, OrderFacts, SendVerdict
 
@@ -126,8 +126,3 @@ def _alarm(facts: OrderFacts, *, fresh: tuple[VenueFill, ...], stray: tuple[Venu
     if fresh and facts.status in CLOSED and after in CLOSED:
         return f"Order {facts.pk} was {facts.status} and has filled since."
     return ""
-
-
-def is_unproven(facts: OrderFacts) -> bool:
-    """Whether the exchange may have it without our knowing."""
-    return facts.status in MAYBE_SENT

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from dgbot.core.errors import DgbotError, ExchangeError
 from dgbot.core.protocols import Clock
-from dgbot.core.types import VenueOrder
-from trading.domain.lifecycle import CLOSED, Actor, Status
+from dgbot.core.types import TradingRules, VenueOrder
+from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Actor, Status
 from trading.domain.order_path import answers, booking, cancelling, claiming, requests, settling
 from trading.domain.order_path.answers import NotSent, Rejected, Unclear, Verdict
 from trading.domain.order_path.ports import CannotBook, Market, Store
@@ -142,7 +142,7 @@ class OrderPath:
         if facts.status is Status.UNKNOWN and not facts.is_entry and not facts.mode.is_recorded:
             self.submit(facts.pk)  # the claim decides whether the same client id may leave again
 
-    def _found(self, facts: OrderFacts, answer: VenueOrder, *, rules: booking.TradingRules) -> Change:
+    def _found(self, facts: OrderFacts, answer: VenueOrder, *, rules: TradingRules) -> Change:
         return self._with_wish(settling.found(facts, answer, rules=rules), facts, answer)
 
     def _with_wish(self, change: Change, facts: OrderFacts, answer: VenueOrder) -> Change:
@@ -155,13 +155,13 @@ class OrderPath:
         found = self.market.order(symbol=facts.symbol, client_id=facts.client_id)
         if found is None and facts.exchange_order_id is not None:
             found = self.market.order(symbol=facts.symbol, exchange_order_id=facts.exchange_order_id)
-        if found is not None or facts.mode.is_recorded or not booking.is_unproven(facts):
+        if found is not None or facts.mode.is_recorded or facts.status not in MAYBE_SENT:
             return Finding(found, facts.read_at, is_whole=False)
         listed = self._listed(facts)
         if listed is None:
             return Finding(None, facts.read_at, is_whole=True)
-        # The lists know it: its fills stand in its own answer alone.
-        return Finding(self.market.order(symbol=facts.symbol, exchange_order_id=listed) or None, facts.read_at, is_whole=False)
+        # The lists know it: its fills stand in its own answer alone, and without that nothing is proven either way.
+        return Finding(self.market.order(symbol=facts.symbol, exchange_order_id=listed), facts.read_at, is_whole=False)
 
     def _listed(self, facts: OrderFacts) -> str | None:
         """Exchange id under which a list knows this order."""
