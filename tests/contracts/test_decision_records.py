@@ -15,6 +15,7 @@ from tests.contracts.test_analyst import analyst, asking_world, run
 from tests.factories import SLOT, World, eager_strategy, execute, planned_entry, triggers_off, world
 from tests.fakes.openai import FakeOpenAI, Refused, Said, decision
 from trading.models import Analyst, AnalystCall, Decision
+from trading.selectors import scorecards
 from trading.services import analysts, decision_records
 from trading.services.stages import quick_filter
 
@@ -172,3 +173,17 @@ def test_another_model_and_prompt_are_asked_about_the_same_facts(fake: FakeOpenA
     assert then["messages"][1] == now["messages"][1], "the very same facts"
     assert Decision.objects.get().decision == "buy" and AnalystCall.objects.filter(purpose="what_if").count() == 1
     assert Analyst.objects.get().model == "gpt-test"
+
+
+def test_a_forecast_is_resolved_by_the_close_at_its_horizon(fake: FakeOpenAI) -> None:
+    analyst()
+    candles = factories.choppy(factories.BARS + 40)
+    run(asking_world(candles=candles))
+    rows, day = Decision.objects.select_related("bot__account", "call__prompt"), factories.timedelta(hours=24)
+
+    found = scorecards.resolve(rows, lambda *_: candles, now=SLOT + day)
+    (told,) = found.forecasts
+    begin = factories.BARS - 1
+    assert (told.probability, told.rose) == (0.72, bool(candles.close[begin + 24] > candles.close[begin])) and told.group == "gpt-test"
+    assert scorecards.resolve(rows, lambda *_: candles, now=SLOT + day / 2).pending == 1
+    assert scorecards.resolve(rows, lambda *_: candles.prefix(factories.BARS + 10), now=SLOT + day).unknown == 1, "its candle is missing"

@@ -12,6 +12,8 @@ from dgbot.base.badges import mode_badge, number, short, state_badge
 from trading import tones
 from trading.models import Cycle, CycleStatus, Decision, Lease, StageResult
 
+ANSWERS = {"passed": _("passed"), "blocked": _("blocked"), "unknown": _("cannot decide")}
+
 
 def reasons_of(stage: StageResult) -> SafeString:
     """Every reason on its own line, with value and limit."""
@@ -113,6 +115,46 @@ class DecisionAdmin(FactAdmin):
     list_select_related = ("bot", "account")
     search_fields = ("symbol__startswith",)
     ordering = ("-id",)
+    readonly_fields = ("rules_shown", "filter_shown")
+
+    @admin.display(description=_("validator, rule by rule"))
+    def rules_shown(self, decision: Decision) -> SafeString:
+        """Every rule's answer with what it compared; rules that are off or do not apply are named in one line."""
+        rules = decision.verdict.get("rules", [])
+        asked = [rule for rule in rules if rule["tests"]]
+        left = ", ".join(rule["code"].replace("_", " ") for rule in rules if not rule["tests"]) or "—"
+        rows = (
+            (
+                state_badge({"passed": "good", "blocked": "bad"}.get(rule["answer"], "warn"), ANSWERS.get(rule["answer"], rule["answer"])),
+                rule["code"].replace("_", " "),
+                "; ".join(f"{test['value']} ({'≤' if test['blocks'] == 'over' else '≥'} {test['limit']})" for test in rule["tests"]),
+            )
+            for rule in asked
+        )
+        return format_html(
+            "{}<div><small>{}: {}</small></div>", format_html_join("", "<div>{} {} {}</div>", rows), _("off or not asked"), left
+        )
+
+    @admin.display(description=_("quick filter"))
+    def filter_shown(self, decision: Decision) -> SafeString | str:
+        """The verdict of every threshold, and on which span."""
+        told = decision.verdict.get("quick_filter")
+        if not told or not told["checks"]:
+            return "—"
+        rows = (
+            (
+                state_badge("good" if check["is_met"] else "bad", _("met") if check["is_met"] else _("not met")),
+                check["name"].replace("_", " "),
+                check["value"],
+                "≤" if check["is_most"] else "≥",
+                check["limit"],
+            )
+            for check in told["checks"]
+        )
+        blocks = _("blocks entries") if told["blocks"] else _("is shown only")
+        return format_html(
+            "{}<div><small>{} · {}</small></div>", format_html_join("", "<div>{} {} {} ({} {})</div>", rows), told["span"], blocks
+        )
 
     @admin.display(description=_("mode"))
     def mode_shown(self, decision: Decision) -> SafeString:
