@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from dgbot.accounts import roles
-from dgbot.accounts.models import AuditEntry
+from dgbot.accounts.models import AuditEntry, User
 from dgbot.core.errors import BadInput
 from risk import kill_switch
 from risk.domain import kill
@@ -252,3 +253,74 @@ def test_redis_is_not_needed(settings: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM kill_switch_changes")
         assert cursor.fetchone() == (1,)
+
+
+# --- What seldom happens ---
+
+
+def test_a_rule_that_waited_for_a_person_who_raised_it_changes_nothing() -> None:
+    with transaction.atomic():
+        platform(2, by=factories.user())
+        waiting = Thread(lambda: kill_switch.trip(scope=KillScope.PLATFORM, scope_id="", reason=FACT, by="guardian", level=2))
+        wait_for_advisory_lock()
+
+    assert waiting.join_or_fail() is False
+    assert KillSwitchChange.objects.count() == 1
+
+
+def wait_for_advisory_lock() -> None:
+    """Until somebody waits for the kill switch."""
+    until = time.monotonic() + factories.WAIT_S
+    while not factories.rows("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"):
+        assert time.monotonic() < until, "nobody waits"
+        time.sleep(0.01)
+
+
+def test_a_fall_that_waits_for_a_second_person_says_so_on_the_page(signed_in: Callable[[str], Client], settings: Any) -> None:
+    settings.TWO_PERSON = True
+    platform(4, by=factories.user())
+
+    client = signed_in(roles.RISK_MANAGER)
+    asked(client, 0, reason="over")
+    page = client.get(reverse(LIST)).content.decode()
+
+    assert "Another person must ask for the same" in page and level() == 4
+    assert "set to run" in page
+
+
+def test_a_fall_without_the_second_factor_says_so_on_the_page(signed_in: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    platform(1, by=factories.user())
+    client = signed_in(roles.RISK_MANAGER)
+    monkeypatch.setattr(User, "is_verified", lambda _user: False, raising=False)
+
+    asked(client, 0, reason="over")
+    page = client.get(reverse(LIST)).content.decode()
+
+    assert "second factor" in page and level() == 1
+
+
+def test_the_list_of_changes_tells_each(signed_in: Callable[[str], Client]) -> None:
+    platform(1, by=factories.user("alice"))
+    platform(0, by=factories.user("bob"))
+    client = signed_in(roles.RISK_MANAGER)
+
+    page = client.get(reverse("admin:risk_killswitchchange_changelist")).content.decode()
+
+    assert "alice" in page and "drill" in page
+    assert str(KillSwitchChange.objects.first()).endswith("0 → 1")
+    assert "set to run" not in client.get(reverse(LIST)).content.decode()
+
+
+def test_the_command_says_when_a_second_person_or_the_database_is_missing(settings: Any) -> None:
+    platform(4, by=factories.user("alice"))
+    settings.TWO_PERSON = True
+    with pytest.raises(CommandError, match="a second person must ask for level 0"):
+        run("0", "--reason", "over", "--by", "alice")
+    with pytest.raises(CommandError, match="reason"):
+        run("0", "--by", "alice")
+    execute("ALTER TABLE kill_switches RENAME TO away")
+    try:
+        with pytest.raises(CommandError, match="The database cannot be reached"):
+            run()
+    finally:
+        execute("ALTER TABLE away RENAME TO kill_switches")

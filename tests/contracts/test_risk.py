@@ -15,6 +15,7 @@ from backtests.strategies.registry import STRATEGIES
 from dgbot.accounts.models import User
 from dgbot.core.errors import BadInput, ExchangeUnavailable
 from dgbot.core.types import Mode
+from risk import selectors as risk_selectors
 from risk import services as risk
 from risk.domain.limits import EffectiveLimits
 from risk.models import AccountLimits, BotLimits, LimitChange, RiskEvent, RiskProfile, RiskState, SymbolGroup, Transfer
@@ -156,6 +157,18 @@ def test_a_state_without_equity_can_be_released(bot: Bot):
     state = RiskState.objects.create(trading_day=SLOT.date(), safe_mode=True, safe_mode_reason="by hand", **columns)
 
     assert release(state, at=SLOT).released_day is None
+
+
+def test_a_release_without_a_reason_or_of_a_state_that_is_over_is_refused(bot: Bot):
+    tripped = observe(bot, 1_000_000, at=MIDNIGHT - HOUR)
+    observe(bot, 800_000, at=MIDNIGHT - HOUR)
+    assert risk_selectors.safe_modes(account_id=bot.account_id).keys() == {None}
+
+    with pytest.raises(BadInput, match="a reason is needed"):
+        risk.release_safe_mode(state_pk=tripped.pk, by=bot.user, reason=" ", now=MIDNIGHT)
+    observe(bot, 800_000, at=MIDNIGHT)
+    with pytest.raises(BadInput, match="not the newest state"):
+        release(tripped, at=MIDNIGHT)
 
 
 def test_a_streak_needs_a_row_and_ends_with_a_win(bot: Bot):

@@ -8,10 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgbot.core.money import EXACT
+from dgbot.core.types import MarginTier
 from risk.domain.breakers import Losses
-from risk.domain.exposure import AtStake, Bound, bounds, exceeded, liquidated_first, liquidation_price, room, unfit_leverage
+from risk.domain.exposure import (
+    AtStake,
+    Bound,
+    bounds,
+    exceeded,
+    liquidated_first,
+    liquidation_price,
+    maintenance_rate,
+    room,
+    unfit_leverage,
+    whole_leverage,
+)
 from risk.domain.limits import NAMES, EffectiveLimits, beyond, from_row, is_tighter, loosened, resolve, tighter
-from risk.domain.usage import Unit, Usage, Used, usage
+from risk.domain.usage import Gap, Unit, Usage, Used, usage
 
 D = Decimal
 HOUR = timedelta(hours=1)
@@ -332,3 +344,34 @@ def test_spacing_that_is_over_is_not_used_and_a_limit_of_zero_is_used_up():
     assert Usage("x", D(-3), D(2), Unit.MONEY).fraction == 0
     nothing = usage(limits=EffectiveLimits(), used=Used(None, None, 0, None, D(0)), bounds=(Bound("leverage", "", D(1), D(2)),), now=NOW)
     assert [(row.code, row.origin) for row in nothing] == [("spacing", ""), ("leverage", "")]
+
+
+# --- Leverage that is asked for, and what must stay as margin ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "maximum", "asked"),
+    [("1", "125", "1"), ("2.9", "125", "2"), ("3", "125", "3"), ("50", "20", "20"), ("1.5", "0.5", "1"), (None, "125", "1")],
+)
+def test_the_leverage_asked_for_is_the_limit_in_whole_numbers(limit: str | None, maximum: str, asked: str):
+    assert whole_leverage(limit=None if limit is None else D(limit), maximum=D(maximum)) == D(asked)
+
+
+TIERS = (MarginTier(D(100), D("0.004"), D(125)), MarginTier(D(500), D("0.005"), D(100)))
+
+
+@pytest.mark.parametrize(("notional", "rate"), [("0", "0.004"), ("100", "0.004"), ("100.01", "0.005"), ("500", "0.005"), ("500.01", None)])
+def test_a_larger_position_keeps_more_and_beyond_all_tiers_it_is_unknown(notional: str, rate: str | None):
+    assert maintenance_rate(TIERS, notional=D(notional)) == (None if rate is None else D(rate))
+    assert maintenance_rate((), notional=D(notional)) is None
+
+
+@pytest.mark.parametrize(("there", "share"), [("0.04", "0.25"), ("0.01", "1"), ("0", "1"), ("-0.1", "1"), (None, None)])
+def test_a_position_on_margin_tells_its_gap_to_liquidation(there: str | None, share: str | None):
+    gap = Gap(needed=D("0.01"), there=None if there is None else D(there))
+    used = Used(losses=None, allocation=None, entries_today=0, last_entry_at=None, position=D(0), gap=gap)
+
+    told = usage(limits=EffectiveLimits(), used=used, bounds=(), now=NOW)[-1]
+
+    assert (told.code, told.value, told.unit) == ("liquidation_gap", D("0.01"), Unit.FRACTION)
+    assert told.fraction == (None if share is None else D(share))

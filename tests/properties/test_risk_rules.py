@@ -147,6 +147,11 @@ def test_a_distance_that_is_none_is_refused(name: str, word: str, wrong: str):
         protect_long(entry_price=D(100), stop_fraction=D("0.1"), target_fraction=D("0.1"), tick=D(1), **{name: D(wrong)})
 
 
+def test_an_entry_at_the_last_tick_leaves_no_room_for_a_stop():
+    with pytest.raises(ValueError, match="no stop fits between zero and an entry at 1 in steps of 1"):
+        protect_long(entry_price=D(1), stop_fraction=D("0.05"), target_fraction=D("0.1"), tick=D(1))
+
+
 def test_a_profile_without_a_stop_still_protects_at_the_last_tick():
     found = protect_long(entry_price=D(100), stop_fraction=D(1), target_fraction=D("0.1"), tick=D(1))
 
