@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from backtests.candles import numbers
 from backtests.candles.headers import Layout, read_header
+from backtests.candles.views import numbers_of
 from dgbot.core.errors import BadInput
 
 MAX_ROWS = 20_000_000  # 38 years of minutes
@@ -258,7 +259,9 @@ def _can_be_number(kind: pa.DataType) -> bool:
 
 
 def _filled(column: pa.Array) -> NDArray[np.float64]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)  # a missing value becomes NaN
+    if pa.types.is_decimal(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)  # the nearest floats, which a cast does not give
+    return numbers_of(column)
 
 
 def _told(error: Exception) -> str:

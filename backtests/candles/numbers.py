@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from backtests.candles.views import numbers_of
+
 COMMA, NO_COMMA = "comma", "none"
 THOUSANDS = (COMMA, NO_COMMA)
 
@@ -45,4 +47,4 @@ def parse(column: pa.Array) -> NDArray[np.float64]:
     text = pc.replace_substring(column, ",", "")
     for suffix, exponent in _EXPONENTS.items():
         text = pc.replace_substring_regex(text, f"[{suffix}{suffix.lower()}]$", exponent)
-    return np.array(pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return numbers_of(text).copy()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backtests.candles.files import RawColumns
 from backtests.candles.headers import PYUPBIT
+from backtests.candles.views import viewed
 from dgbot.core.errors import BadInput
 
 # Korea has had no summer time since 1988, so its offset is a number.
@@ -53,7 +54,7 @@ def _from_numbers(raw: RawColumns, column: pa.Array, *, unit: str | None) -> tup
             f"{raw.name}: column {raw.labels['time']!r} holds numbers ({raw.place(0)}: {column[0].as_py():.0f}) whose unit the file does "
             f"not say; say it with --time-unit: {', '.join(UNITS)}."
         )
-    numbers = column.to_numpy(zero_copy_only=False)
+    numbers = viewed(column) if column.type in (pa.int64(), pa.float64()) else column.to_numpy(zero_copy_only=False)
     if np.any(np.abs(numbers) >= FARTHEST_NS // UNITS[unit]):
         raise BadInput(f"{raw.name}: as {unit} since 1970 the timestamps lie outside the years 1678 to 2261; --time-unit is wrong.")
     return numbers.astype(np.int64) * UNITS[unit], f"UTC, {unit} since 1970"
@@ -130,5 +131,5 @@ def _to_ns(raw: RawColumns, column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _nanoseconds(times: pa.Array) -> NDArray[np.int64]:
-    nanoseconds: NDArray[np.int64] = pc.cast(times, pa.int64()).to_numpy()
+    nanoseconds: NDArray[np.int64] = viewed(times)
     return nanoseconds
