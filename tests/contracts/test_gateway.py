@@ -824,7 +824,6 @@ def test_between_stop_and_target_nothing_fires():
     position = bought(w)
 
     assert tick(w, position.stop_price + 1000) == [] and tick(w, position.target_price - 1000) == []
-    assert guardian.watched_symbols(account_id=w.bot.account_id) == {"KRW-BTC"}
 
 
 def test_guardians_cycle_and_operator_make_one_exit_together():

@@ -1,7 +1,7 @@
 """The guardian: follows prices and plans protective exits between cycles. Needs no Celery, no Redis, no analyst, no web."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -97,11 +97,6 @@ def warm_up() -> None:
     list(_held([0]))
     risk_selectors.raised_switches()
     orders.plan_exits([])
-
-
-def watched_symbols(*, account_id: int) -> Collection[str]:
-    """Symbols in which this account holds something that has a stop or a target."""
-    return set(Position.objects.open().filter(account_id=account_id).values_list("symbol", flat=True))
 
 
 def step(*, account_id: int, exchange: Exchange, tick: Ticker, now: datetime) -> list[Order]:
