@@ -5,6 +5,7 @@ No account is ever served by two threads at once; its lease is renewed while it 
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -36,7 +37,12 @@ class Gateway:
         self.desks: dict[int, AccountDesk] = {}
         self.busy: dict[int, Future[None]] = {}
         self.wanted_again: set[int] = set()  # came up while they were busy
-        self.pool = ThreadPoolExecutor(max_workers=settings.GATEWAY_THREADS, thread_name_prefix="account")
+        self.threads: list[int] = []  # their idents
+        self.pool = ThreadPoolExecutor(
+            max_workers=settings.GATEWAY_THREADS,
+            thread_name_prefix="account",
+            initializer=lambda: self.threads.append(threading.get_ident()),
+        )
 
     def turn(self) -> None:
         """Take accounts and let each have its turn. Raises what a turn raised that nobody expected."""
@@ -59,9 +65,21 @@ class Gateway:
     def close(self) -> None:
         """Give every account back, so that a successor need not wait. What is being sent is finished first."""
         self.account_feeds.close()
+        self._hang_up()
         self.pool.shutdown(wait=True)
         for desk in self.desks.values():
             gateway.give_back(desk.tenure)
+
+    def _hang_up(self) -> None:
+        """Let each thread close its own database connections, which nobody else may: all meet, so that none does it twice."""
+        meeting = threading.Barrier(max(1, len(self.threads)))
+
+        def leave() -> None:
+            meeting.wait()
+            connections.close_all()
+
+        for _thread in self.threads:
+            self.pool.submit(leave)
 
     def _take(self, account: ExchangeAccount) -> bool:
         """Take or renew the right to send for an account; a new holding passes the barrier before its bots run."""
