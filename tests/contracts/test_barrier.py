@@ -74,10 +74,14 @@ def place(bot: Bot, *, tenure: Any, **asked: Any) -> Order:
     order = recovering.adopt(answer, account=bot.account, tenure=tenure, now=machine_now())
     assert order is not None
     path = gateway.path(venue=venue, tenure=tenure)
-    found = venue.exchange.order(symbol=bot.symbol, client_id=name)
-    assert found is not None
-    path.hear(order.pk, found)
-    return order
+    for _attempt in range(5):  # an exchange may tell an execution a moment later
+        found = venue.exchange.order(symbol=bot.symbol, client_id=name)
+        assert found is not None
+        path.hear(order.pk, found)
+        order.refresh_from_db()
+        if order.filled_amount or order.status == "open":
+            return order
+    raise AssertionError(f"order {order.pk} of bot {bot.pk} is {order.status}: {order.error_message} {found}")
 
 
 def stage(fake: FakeUpbit) -> list[ExchangeAccount]:
@@ -110,8 +114,9 @@ def fills_while_nobody_looks(fake: FakeUpbit) -> int:
     return fills
 
 
+@pytest.mark.timeout(scale(sample=120, full=600))
 def test_a_restarted_gateway_opens_nothing_before_its_books_are_the_exchanges(fake: FakeUpbit, settings: Any):
-    settings.DEPLOYMENT = "AAA"
+    settings.DEPLOYMENT, settings.LEASE_S = "AAA", 600.0
     homes = stage(fake)
     booked = Trade.objects.count()
     assert Order.objects.unsettled().count() == BOTS * SALES_PER_BOT

@@ -23,6 +23,7 @@ from trading.domain.ledger import moved as moved_legs
 from trading.domain.lifecycle import MAYBE_SENT, MOVES, Actor, Status
 from trading.models import (
     AccountBalance,
+    AccountFee,
     Analyst,
     AnalystCall,
     Bot,
@@ -104,6 +105,7 @@ MAY_BE_NEGATIVE = {
     ("transfers", "amount"),
     ("ledger_entries", "amount"),
     ("reconcile_breaks", "told"),
+    ("account_fees", "maker_rate"),
     ("reconcile_breaks", "booked"),
     ("portfolio_snapshots", "total_value_krw"),
     ("portfolio_snapshots", "total_value_usd"),
@@ -312,6 +314,7 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
         "bot_limits": BotLimits.objects.create(bot=bot, stop_fraction=1).pk,
         "transfers": Transfer.objects.create(account=bot.account, user=bot.user, amount=1, reference="t", at=SLOT).pk,
         "ledger_entries": entry_of(bot),
+        "account_fees": AccountFee.objects.create(account=bot.account, symbol=SYMBOL, maker_rate=0, taker_rate=0, recorded_at=SLOT).pk,
         "reconcile_breaks": ReconcileBreak.objects.create(account=bot.account, kind="difference", subject="KRW", told=1, booked=1).pk,
         "external_orders": ExternalOrder.objects.create(
             account=bot.account,

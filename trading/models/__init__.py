@@ -1,6 +1,6 @@
 """Everything the platform records about trading, one idea per module."""
 
-from trading.models.accounts import AccountBalance, ExchangeAccount
+from trading.models.accounts import AccountBalance, AccountFee, ExchangeAccount
 from trading.models.alarms import PriceAlarm
 from trading.models.analysts import Analyst, AnalystCall, CallPurpose, CallStatus, PromptTemplate
 from trading.models.bots import ACTIVE, Bot, BotStatus
@@ -26,6 +26,7 @@ from trading.models.venue_store import VenueAccount, VenueFill, VenueOrder
 __all__ = [
     "ACTIVE",
     "AccountBalance",
+    "AccountFee",
     "Analyst",
     "AnalystCall",
     "Bot",

@@ -82,3 +82,25 @@ class AccountBalance(models.Model):
 
     def __str__(self) -> str:
         return f"{plain(self.free)} {self.asset}"
+
+
+class AccountFee(models.Model):
+    """What an account pays in one market at its tier, as the exchange told the gateway: workers size entries by it and hold no key."""
+
+    account = models.ForeignKey(ExchangeAccount, models.CASCADE, editable=False, related_name="fees", verbose_name=_("account"))
+    symbol = models.CharField(_("symbol"), max_length=30, editable=False)
+    maker_rate = MoneyField(_("maker fee"), editable=False, help_text=_("Fraction of the total: 0.0005 is 0.05 %."))
+    taker_rate = MoneyField(_("taker fee"), editable=False, help_text=_("Fraction of the total: 0.0005 is 0.05 %."))
+    recorded_at = models.DateTimeField(_("recorded at"), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "account_fees"
+        verbose_name = _("fee")
+        verbose_name_plural = _("fees")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "symbol"], name="account_fee_once_per_symbol"),
+            *bounded("account_fee", maker_rate="signed", taker_rate="not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {plain(self.taker_rate)}"

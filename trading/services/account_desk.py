@@ -19,7 +19,7 @@ from trading.domain.reconcile import Pace, Scope, Verdict, due
 from trading.exchanges.account_feeds import AccountFeeds
 from trading.exchanges.venue import Venue
 from trading.models import CommandKind, Credential, ExchangeAccount, KeyStatus, Order, ReconcileRun
-from trading.services import bots, commands, feeds, gateway, gateway_duties, reconciling, venues
+from trading.services import account_fees, bots, commands, feeds, gateway, gateway_duties, reconciling, venues, verdict_journal
 from trading.services.command_handlers import handlers_for
 from trading.services.commands import Handler
 from trading.services.gateway import Tenure
@@ -42,6 +42,7 @@ class AccountDesk:
     is_open: bool = False  # the barrier: our books were found equal to the exchange, as far as they can be, since it was taken
     wants_feed: bool = False
     balances_due: float = 0.0  # monotonic
+    fees_due: float = 0.0
     doubted_due: float = 0.0
     problem: str = ""
     reconciled: dict[Scope, float] = field(default_factory=dict)  # when each scope was read, monotonic
@@ -64,6 +65,7 @@ class AccountDesk:
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=self.tenure)
 
     def _trade(self, account: ExchangeAccount, *, venue: Venue, is_news: bool) -> None:
+        verdict_journal.replay(account.pk, gateway.path(venue=venue, tenure=self.tenure))
         gateway_duties.before_sending(account, venue=venue)
         if not self.is_open and not self._opens(account, venue=venue):
             return
@@ -71,6 +73,7 @@ class AccountDesk:
         if touched or venue.mode.is_recorded or self._are_balances_due():
             gateway.record_balances(account_id=account.pk, venue=venue, tenure=self.tenure)
         gateway_duties.after_sending(account, touched=bool(touched))
+        self._ask_fees(account, venue=venue)
         bots.settle_wanted(account_id=account.pk)
         scope = self._due(account, is_recorded=venue.mode.is_recorded)
         if scope is not None:
@@ -128,6 +131,12 @@ class AccountDesk:
         if is_news:
             self.balances_due = 0.0
         return is_news
+
+    def _ask_fees(self, account: ExchangeAccount, *, venue: Venue) -> None:
+        """Pretended money pays what the venue says; only a real account has a tier."""
+        if venue.mode is Mode.LIVE and time.monotonic() >= self.fees_due:
+            self.fees_due = time.monotonic() + account_fees.ASKED_EVERY.total_seconds()
+            account_fees.refresh(account=account, exchange=venue.exchange)
 
     def _is_turn_of(self, account: ExchangeAccount) -> bool:
         """Always, but for an account whose key is doubted."""

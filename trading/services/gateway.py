@@ -21,7 +21,7 @@ from trading.domain.order_path.procedure import OrderPath
 from trading.domain.order_path.values import Change, OrderFacts, Permit, Tenure, Waits
 from trading.exchanges.venue import Venue
 from trading.models import AccountBalance, Order
-from trading.services import credentials, leases, margins
+from trading.services import credentials, leases, margins, verdict_journal
 from trading.services.order_store import DatabaseStore
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def path(*, venue: Venue, tenure: Tenure) -> OrderPath:
         waits=waits(),
         mark=crash_point,
         on_key_refused=lambda why: credentials.doubt(account_id=account_id, why=why),
+        on_unbooked=lambda permit, outcome: verdict_journal.keep(account_id, permit, outcome),
     )
 
 

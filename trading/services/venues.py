@@ -31,6 +31,7 @@ from trading.exchanges.venue import CandleHistory, HistoryWhenAsked, Venue
 from trading.models import Credential, ExchangeAccount
 from trading.models.accounts import ExchangeName
 from trading.services import feeds
+from trading.services.account_fees import KeylessExchange
 from trading.services.krw_rates import StoredRates
 from trading.services.simulated_clock import SimulatedClock
 from trading.services.venue_store import DatabaseVenueStore
@@ -79,7 +80,9 @@ def venue_for(account: ExchangeAccount, *, open_key: KeyOpener | None = None) ->
     signed = _signed(account, open_key=open_key) if mode is Mode.LIVE and open_key is not None else None
     clock, quotes = SystemClock(), live_quotes(account.exchange)
     public = cast(Exchange, quotes)  # it passes on what it does not tell itself
-    exchange = signed or (_paper(account, public=public, clock=clock) if mode is Mode.PAPER else public)
+    exchange = signed or (
+        _paper(account, public=public, clock=clock) if mode is Mode.PAPER else cast(Exchange, KeylessExchange(public, account))
+    )
     history = HistoryWhenAsked(lambda: _history(account.exchange, public=public, clock=clock))
     return Venue(mode=mode, clock=clock, exchange=exchange, history=history, streams=quotes.feed, rates=StoredRates())
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 VOID_ANSWER = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, CannotBook, DgbotError)
 CLOCKS_DIFFER_BY = timedelta(minutes=5)  # at most: the exchange's from the database's, when lists are searched for an order
 
+Outcome = VenueOrder | Verdict  # of one request to place
+
 
 @dataclass(frozen=True)
 class OrderPath:
@@ -38,6 +40,7 @@ class OrderPath:
     waits: Waits
     mark: Callable[[str], None] = lambda _place: None
     on_key_refused: Callable[[str], None] = lambda _why: None
+    on_unbooked: Callable[[Permit, Outcome], None] = lambda _permit, _outcome: None  # an answer the store could not take
 
     def settle_and_send(self, account_id: int, *, is_hurried: bool = False) -> list[int]:
         """Everything that is due in this account. Returns the orders looked at, by primary key."""
@@ -87,16 +90,26 @@ class OrderPath:
             return
         began = self.monotonic()
         try:
-            answer = self.market.place(request)
+            outcome: Outcome = self.market.place(request)
         except Exception as error:  # whatever it was, the exchange may have the order, unless the error proves otherwise
-            verdict = answers.verdict_on(error, took_s=self.monotonic() - began, waits=self.waits)
-            if isinstance(verdict, Unclear):
+            outcome = answers.verdict_on(error, took_s=self.monotonic() - began, waits=self.waits)
+            if isinstance(outcome, Unclear):
                 log.warning("order=%s outcome unknown", permit.order.pk, exc_info=True)
-            self._book_verdict(permit, verdict)
         else:
             self.mark("answer read")
-            self._book_acknowledgement(permit, answer)
+        try:
+            self.book(permit, outcome)
+        except Exception:  # the books are away: what the exchange has said must outlive us
+            self.on_unbooked(permit, outcome)
+            raise
         self.mark("answer committed")
+
+    def book(self, permit: Permit, outcome: Outcome) -> None:
+        """Write what the exchange answered to our request, whoever holds the account by now. Again changes nothing."""
+        if isinstance(outcome, VenueOrder):
+            self._book_acknowledgement(permit, outcome)
+        else:
+            self._book_verdict(permit, outcome)
 
     def _book_acknowledgement(self, permit: Permit, answer: VenueOrder) -> None:
         try:
