@@ -117,6 +117,9 @@ run_area() {
 # Compiled once here, so that no test waits for it; kept in var/ for the next run.
 step "compile the kernels" env NUMBA_CACHE_DIR="$PWD/var/numba-tests" .venv/bin/python -c "from backtests.engine import warm; warm()"
 
+# Migrated once, for the same reason.
+step "migrate the tests' cluster" .venv/bin/python -m tests.kept_cluster
+
 for area in $areas; do
     started=$(date +%s)
     echo "=== $area"

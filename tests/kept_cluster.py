@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -23,12 +24,18 @@ LONGEST_S = 300.0  # migrating on a busy machine
 
 def put_into(places: Places) -> None:
     """Give a data folder whose servers are not started yet a copy of the migrated cluster, which is made if it is missing."""
+    with _kept() as cluster:
+        _copy(cluster, places.postgres)
+
+
+@contextmanager
+def _kept() -> Iterator[Path]:
     KEPT.mkdir(parents=True, exist_ok=True)
     with held(KEPT / "lock", timeout_s=LONGEST_S):  # parallel workers need it at the same moment
         cluster = KEPT / f"{_fingerprint()}.cluster"
         if not cluster.exists():
             _make(cluster)
-        _copy(cluster, places.postgres)
+        yield cluster
 
 
 def make_database(places: Places) -> None:
@@ -56,7 +63,7 @@ def _make(cluster: Path) -> None:
     try:
         with Servers(places, names=(POSTGRES,), throwaway=True):
             url = places.database_url(name=MIGRATED)  # as the platform does: its role owns what it has made
-            surroundings = {**os.environ, "DATABASE_URL": url, "DGBOT_DATA_DIR": str(folder)}
+            surroundings = {**os.environ, "DATABASE_URL": url, "DGBOT_DATA_DIR": str(folder), "DGBOT_SUPERVISED": "true"}
             subprocess.run([sys.executable, BASE_DIR / "manage.py", "migrate", "--verbosity=0"], env=surroundings, check=True)
         for old in KEPT.glob("*.cluster"):
             shutil.rmtree(old)
@@ -69,3 +76,8 @@ def _make(cluster: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", source, target], check=True)  # owners and modes included
+
+
+if __name__ == "__main__":  # before any test, so that none waits for it
+    with _kept():
+        pass
