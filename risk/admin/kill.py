@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from dgbot.accounts import second_factor
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import short, state_badge
 from dgbot.base.confirm import ask
@@ -201,9 +202,8 @@ def _may(request: HttpRequest, *, before: int, after: int) -> bool:
 
 
 def _has_second_factor(request: HttpRequest) -> bool:
-    """Whether this session has proven its second factor. Until the platform knows second factors, a person's word is enough."""
-    check = getattr(request.user, "is_verified", None)
-    return bool(check()) if callable(check) else True
+    """Whether this session has proven its second factor. Where there are none a raised switch could never be lowered: a word is enough."""
+    return second_factor.is_proven(request) or not second_factor.is_available(request)
 
 
 def _is_typed_right(request: HttpRequest, level: KillLevel) -> bool:

@@ -164,9 +164,9 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
     )
     platform.sql(
         "INSERT INTO bots (user_id, account_id, mode, name, symbol, strategy, parameters, interval, schedule_id, trade_amount, analyst,"
-        " analyst_mode, is_running, is_paused, status, status_reason, is_hidden, wanted_at)"
+        " analyst_mode, filter_mode, is_running, is_paused, status, status_reason, is_hidden, wanted_at)"
         f" SELECT u.id, {account}, 'paper', 'test', 'KRW-BTC', 'volatility_breakout', '{{}}', '1h', t.id, 50000, 'rules',"
-        " 'veto', true, false, 'running', '', true, now() - interval '1 day'"
+        " 'veto', '', true, false, 'running', '', true, now() - interval '1 day'"
         f" FROM users u, django_celery_beat_periodictask t WHERE u.username = 'operator' AND t.name = '{HOURLY}'"
     )
     slot, daily = now - timedelta(minutes=20), now - timedelta(hours=2)

@@ -25,6 +25,7 @@ from trading.domain.lifecycle import CLOSED_VALUES, Status
 from trading.exchanges.keys import ApiKey
 from trading.models import (
     AccountBalance,
+    AccountFee,
     Bot,
     BotConfig,
     BotStatus,
@@ -191,6 +192,9 @@ def make(lab: Lab, venue: str) -> World:
     KrwRate.objects.create(currency="USDT", krw_per_unit=1400, source="matrix", known_at=machine_now(), recorded_at=machine_now())
     told = {"asset": account.quote_currency, "free": USDT if venue == "bitget" else KRW, "locked": 0}
     AccountBalance.objects.create(account=account, **told, known_at=machine_now(), recorded_at=machine_now())
+    rate = Decimal("0.0006") if venue == "bitget" else Decimal("0.0005")
+    rates = {"maker_rate": rate, "taker_rate": rate}  # the gateway has told them long before
+    AccountFee.objects.create(account=account, symbol=SYMBOL.get(venue, "KRW-BTC"), **rates, recorded_at=machine_now())
     bot = Bot.objects.create(
         user=owner,
         account=account,

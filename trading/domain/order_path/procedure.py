@@ -90,7 +90,9 @@ class OrderPath:
             return
         began = self.monotonic()
         try:
-            outcome: Outcome = self.market.place(request)
+            answer = self.market.place(request)
+            is_order = isinstance(answer, VenueOrder)
+            outcome: Outcome = answer if is_order else Unclear(f"the answer is no order but {type(answer).__name__}")
         except Exception as error:  # whatever it was, the exchange may have the order, unless the error proves otherwise
             outcome = answers.verdict_on(error, took_s=self.monotonic() - began, waits=self.waits)
             if isinstance(outcome, Unclear):
@@ -142,6 +144,7 @@ class OrderPath:
 
     def hear(self, order_pk: int, answer: VenueOrder) -> None:
         """Book what a list or a feed told of an order, closed ones included. Raises CannotBook."""
+        self.mark("fills fetched")
         rules = self.market.trading_rules(answer.symbol, at=answer.created_at)
         self._change(order_pk, lambda now: self._with_wish(booking.told(now, answer, rules=rules, actor=Actor.RECONCILER), now, answer))
 

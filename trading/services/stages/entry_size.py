@@ -6,6 +6,7 @@ from typing import Any
 
 from backtests.candles.series import Candles
 from backtests.indicators import atr14
+from dgbot.core.errors import ExchangeUnavailable
 from dgbot.core.money import SMALLEST_STEP, from_float, parse_decimal, plain
 from dgbot.core.types import OrderBook
 from risk.domain import exposure
@@ -51,7 +52,11 @@ def size_entry(context: Context, *, collected: Collected, book: OrderBook, propo
         stop_distance=_distance(plan, "stop_distance"),
         target_distance=_distance(plan, "target_distance"),
     )
-    fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
+    try:
+        fee_rate = context.venue.exchange.fees(context.bot.symbol).taker_rate
+    except ExchangeUnavailable as error:
+        unknown = Reason("fees_unknown", f"No order: its costs are unknown, so its size cannot be capped. {error}")
+        return Entry(plan=plan, protection=protection, size=Size(Decimal(0), (unknown,)))
     market = Market(entry=ask, stop=protection.stop_price, fee_rate=fee_rate, slippage_fraction=SLIPPAGE, atr=atr)
     leverage = _leverage(context)
     size = _size(context, market=market, plan=plan, leverage=leverage)
