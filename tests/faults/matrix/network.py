@@ -119,6 +119,8 @@ class Network:
         order = world.plan(self.kind)
         self._switch_on(lab)
         lab.start("gateway")
+        if self._waits_for_the_barrier:
+            self._heal(lab)
         wait_until(lambda: Order.objects.get(pk=order.pk).status not in ("planned", "submitting"), f"the send\n{lab.said()}")
         self._heal(lab)
         world.wait_for_quiet()
@@ -132,13 +134,19 @@ class Network:
             fake.server.faults.set(LOOK_UP[self.venue], self.trouble.look_up(self.venue), times=self.trouble.times)
         fake.is_under_maintenance = self.trouble.is_under_maintenance
 
+    @property
+    def _waits_for_the_barrier(self) -> bool:
+        """No entry is sent before the account was compared with its exchange: under maintenance none is, and none is unclear."""
+        return self.trouble.is_under_maintenance and self.kind == "entry"
+
     def _heal(self, lab: Lab) -> None:
         if self.trouble.is_under_maintenance:
             time.sleep(MAINTENANCE_S)
             lab.fakes[self.venue].is_under_maintenance = False
 
     def _check(self, world: World, order: Order) -> None:
-        arrives = self.trouble.arrives or self.kind == "exit"  # what did not arrive of an exit is sent again
+        # What did not arrive of an exit is sent again.
+        arrives = self.trouble.arrives or self.kind == "exit" or self._waits_for_the_barrier
         world.check(order, wanted=Status.FILLED if arrives else Status.ABSENT)
 
 
