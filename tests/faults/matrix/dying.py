@@ -93,8 +93,11 @@ class DyingGateway(Dying):
 
     @property
     def is_never_sent(self) -> bool:
-        """Whether the exchange must never have had the order: an entry, claimed and killed before all of it had left."""
-        return self.how == "SIGKILL" and self.kind == "entry" and self.point in IN_BETWEEN
+        """Whether the exchange must never have had the order: claimed, and killed before all of it had left.
+
+        A real exchange is sent an exit again. A simulated one knows for certain that it has none, so the next look plans another.
+        """
+        return self.how == "SIGKILL" and self.point in IN_BETWEEN and (self.kind == "entry" or self.venue == "simulated")
 
     def run(self, lab: Lab) -> None:
         """See Cell."""
