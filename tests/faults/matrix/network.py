@@ -22,6 +22,7 @@ NOT_FOUND = {
     ),
 }
 BUSY = json.dumps({"error": {"name": "too_many_requests", "message": "Too many API requests."}})
+BANNED = json.dumps({"error": {"name": "too_many_requests", "message": "Blocked for 3 seconds."}})  # untold, a minute is waited
 LAG_S, LATE_S, MAINTENANCE_S = 0.6, 0.6, 0.5
 KINDS = ("entry", "exit")
 
@@ -89,7 +90,7 @@ TROUBLES = (
     Trouble("N10", "looked up in a page", True, accept_then_drop(), lambda _venue: html(200)),
     Trouble("N10", "looked up in half an answer", True, None, lambda _venue: Fault(truncate_to=30)),
     Trouble("N11", "429 to the order", False, garbage(BUSY, status=429)),
-    Trouble("N11", "418 to the order", False, garbage(BUSY, status=418)),
+    Trouble("N11", "418 to the order", False, garbage(BANNED, status=418)),
     Trouble("N11", "429 to the question", True, accept_then_drop(), lambda _venue: garbage(BUSY, status=429), 2),
     Trouble("N12", "maintenance", False, is_under_maintenance=True),
 )
