@@ -27,6 +27,7 @@ from tests.factories import PRICE, SLOT, Died, Edge, Thread, World, dies, eager_
 from trading.models import AccountBalance, Bot, Cycle, Decision, Order, Position, StageResult
 from trading.models.cycles import CycleTrigger
 from trading.services import config, cycles, dispatch
+from trading.services.account_fees import KeylessExchange
 from trading.services.cycles import Ran
 from trading.services.stages import analysis
 from trading.signals import cycle_finished, decision_made
@@ -116,6 +117,17 @@ def test_a_cycle_walks_its_four_stages_and_plans_one_entry():
     cycle = Cycle.objects.get()
     assert cycle.status == "done" and cycle.finished_at and cycle.config_version is not None and cycle.lease_expires_at is None
     assert Decision.objects.get().decision == "buy"
+
+
+def test_an_entry_whose_fees_nobody_has_told_is_left_out_with_the_reason():
+    w = eager_world()
+    keyless = KeylessExchange(public=w.venue.exchange, account=w.bot.account)
+
+    ran = cycles.run(bot_id=w.bot.pk, slot=SLOT, venue=replace(w.venue, exchange=keyless))
+
+    (reason,) = StageResult.objects.get(stage="execution").reasons
+    assert ran is not None and ran.order_pk is None
+    assert reason["code"] == "fees_unknown" and "the gateway asks for them" in reason["message"]
 
 
 def test_a_strategy_that_proposes_nothing_ends_with_nothing_to_do(monkeypatch: pytest.MonkeyPatch):

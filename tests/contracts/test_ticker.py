@@ -1,11 +1,13 @@
 """Bots that look every few seconds, over a real database and the simulated market."""
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from dgbot.base import warmups
 from dgbot.core.interval import Interval
@@ -16,6 +18,7 @@ from trading.exchanges.simulated_market import SimulatedMarket
 from trading.models import Bot, Cycle, Lease, Order, Position, StageResult, TickCount
 from trading.services import config, cycles, dispatch, gateway, leases, simulated_clock
 from trading.services.live_series import KEPT
+from trading.services.simulated_clock import SimulatedClock
 from trading.services.ticker import Ticker
 from trading.services.venue_store import DatabaseVenueStore
 from trading.services.venues import account_key, venue_for
@@ -156,6 +159,50 @@ def test_a_ticker_that_slept_past_its_lease_writes_nothing_more(settings):
     assert epoch == stale.epoch + 1
     assert (looked, ran, one.watched) == ({}, None, {})
     assert not Cycle.objects.exists()
+    one.close()
+
+
+def watched_beside(bot: Bot, one: Ticker, count: int) -> list[Bot]:
+    """More bots in the account of this one, all of them watched."""
+    bots = [bot]
+    for number in range(count):
+        neighbour = Bot.objects.get(pk=bot.pk)
+        neighbour.pk, neighbour.name, neighbour.anchor_at = None, f"neighbour {number}", None
+        neighbour._state.adding = True
+        neighbour.save()
+        bots.append(neighbour)
+    drive(one, bot, until=lambda: {each.pk for each in bots} <= set(one.watched))
+    return bots
+
+
+def test_looks_that_are_due_together_share_what_they_read():
+    bot, one = world(interval=Interval.HOUR_1), ticker()
+    bots = watched_beside(bot, one, 9)
+    held = [cycles.Held(each.pk, venue=one.watched[each.pk].venue, epoch=one.watched[each.pk].epoch) for each in bots]
+    cycles.look(held)  # the day's first rows
+
+    with CaptureQueriesContext(connection) as alone:
+        cycles.look(held[:1])
+    with CaptureQueriesContext(connection) as together:
+        outcomes = cycles.look(held)
+
+    assert set(outcomes) == {each.pk for each in bots}
+    time_and_price = 2  # of each bot, which the simulated market is asked for
+    assert len(together) - len(alone) <= time_and_price * (len(bots) - 1)
+    one.close()
+
+
+def test_a_bot_that_cannot_look_holds_up_none_of_those_due_with_it(caplog):
+    bot, one = world(interval=Interval.HOUR_1), ticker()
+    _bot, broken = watched_beside(bot, one, 1)
+    mine, theirs = one.watched[bot.pk], one.watched[broken.pk]
+    theirs.venue = replace(theirs.venue, clock=SimulatedClock(market_pk=0))
+    mine.answer = theirs.answer = None
+
+    one._look([mine, theirs])
+
+    assert mine.answer is not None and theirs.answer is None
+    assert f"bot={broken.pk} could not look" in caplog.text
     one.close()
 
 

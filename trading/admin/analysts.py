@@ -151,7 +151,8 @@ class AnalystCallAdmin(FactAdmin):
     @admin.display(description=_("tokens"))
     def tokens(self, call: AnalystCall) -> SafeString:
         """In and out."""
-        return number("–" if call.input_tokens is None else f"{call.input_tokens:,} → {call.output_tokens or 0:,}")
+        is_known = call.input_tokens is not None and call.output_tokens is not None
+        return number(f"{call.input_tokens:,} → {call.output_tokens:,}" if is_known else "–")
 
     @admin.display(description=_("cost"), ordering="cost")
     def costs(self, call: AnalystCall) -> SafeString:

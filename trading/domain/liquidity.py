@@ -166,7 +166,10 @@ def _without(levels: Sequence[Level], amount: Decimal) -> tuple[Level, ...]:
 
 
 def _worth(part: Part, *, in_base: bool) -> Decimal:
-    return part.size * (part.liquidity.expected_avg_price or 0) if in_base else part.size
+    if not in_base:
+        return part.size
+    assert part.liquidity.expected_avg_price is not None  # a part that the book cannot fill is none
+    return part.size * part.liquidity.expected_avg_price
 
 
 def _walk(levels: Sequence[Level], *, amount: Decimal | None, quote_amount: Decimal | None) -> tuple[int, Decimal | None, Decimal | None]:

@@ -259,7 +259,7 @@ def told_holdings(reading: Reading, *, quote: str) -> dict[str, Decimal]:
 
 
 def differences(*, told: Mapping[str, Decimal], booked: Mapping[str, Decimal], positions: Sequence[VenuePosition] = ()) -> list[Difference]:
-    """Assets whose amounts differ by more than a tick, in their order."""
+    """Assets whose amounts differ by more than a tick, in their order. told: a whole answer, whose missing assets are held no more."""
     slack = sum((abs(position.amount) * ENTRY_PRICE_TICK for position in positions), NOTHING)
     found = []
     for asset in sorted(told.keys() | booked.keys()):

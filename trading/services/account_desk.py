@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 DOUBTED_EVERY_S = 30.0  # a key that was refused is tried again for exits and open questions, seldom enough to do no harm
 FULL_EVERY_S = 86_400.0  # the whole week is read again
+FEES_LOOKED_AT_EVERY_S = 10.0  # a bot that has just begun in another market must not wait for the hour
 BALANCES_EVERY_S = 10.0  # of accounts at real exchanges, where each reading is a request
 
 
@@ -43,6 +44,7 @@ class AccountDesk:
     wants_feed: bool = False
     balances_due: float = 0.0  # monotonic
     fees_due: float = 0.0
+    rests_until: float = 0.0  # after an error that nobody expected
     doubted_due: float = 0.0
     problem: str = ""
     reconciled: dict[Scope, float] = field(default_factory=dict)  # when each scope was read, monotonic
@@ -135,7 +137,7 @@ class AccountDesk:
     def _ask_fees(self, account: ExchangeAccount, *, venue: Venue) -> None:
         """Pretended money pays what the venue says; only a real account has a tier."""
         if venue.mode is Mode.LIVE and time.monotonic() >= self.fees_due:
-            self.fees_due = time.monotonic() + account_fees.ASKED_EVERY.total_seconds()
+            self.fees_due = time.monotonic() + FEES_LOOKED_AT_EVERY_S
             account_fees.refresh(account=account, exchange=venue.exchange)
 
     def _is_turn_of(self, account: ExchangeAccount) -> bool:

@@ -18,8 +18,13 @@ GOOD_FOR = timedelta(days=1)  # a tier changes seldom, and never by more than a 
 
 
 def refresh(*, account: ExchangeAccount, exchange: Exchange) -> None:
-    """Ask for the fees of every market the account's wanted bots trade in. What is not answered keeps what was known."""
-    for symbol in Bot.objects.filter(account=account, is_running=True).values_list("symbol", flat=True).distinct():
+    """Ask for the fees of the markets its wanted bots trade in, where they are missing or an hour old.
+
+    What is not answered keeps what was known, and is asked for again at the next call.
+    """
+    fresh = AccountFee.objects.filter(account=account, recorded_at__gte=machine_now() - ASKED_EVERY).values("symbol")
+    wanted = Bot.objects.filter(account=account, is_running=True).exclude(symbol__in=fresh)
+    for symbol in wanted.values_list("symbol", flat=True).distinct():
         try:
             told = exchange.fees(symbol)
         except ExchangeError as error:

@@ -6,12 +6,13 @@ No account is ever served by two threads at once; its lease is renewed while it 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 from dgbot.core.crash import crash_point
 from dgbot.core.types import Mode
@@ -22,6 +23,8 @@ from trading.services.account_desk import AccountDesk
 from trading.services.venues import KeyOpener
 
 log = logging.getLogger(__name__)
+
+REST_S = 5.0
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Gateway:
         )
 
     def turn(self) -> None:
-        """Take accounts and let each have its turn. Raises what a turn raised that nobody expected."""
+        """Take accounts and let each have its turn. Raises the loss of the database alone: of an account's own trouble only it suffers."""
         self._collect()
         accounts = list(ExchangeAccount.objects.exclude(mode=Mode.REPLAY.value).select_related("simulated_market").order_by("pk"))
         mine = [account for account in accounts if self._take(account)]
@@ -53,7 +56,7 @@ class Gateway:
         self.wanted_again = {account.pk for account in mine} - {account.pk for account in free}
         if len(accounts) == 1 or settings.GATEWAY_THREADS == 1:
             for account in free:
-                self.desks[account.pk].turn(account)
+                _serve(self.desks[account.pk], account)
         else:
             self.busy |= {account.pk: self.pool.submit(_in_its_thread, self.desks[account.pk], account) for account in free}
             for done in self.busy.values():
@@ -99,11 +102,11 @@ class Gateway:
         return True
 
     def _collect(self) -> None:
-        """Forget the turns that have ended, and raise what one of them raised."""
+        """Forget the turns that have ended. One that lost the database speaks for all: they lost the same one."""
         ended = [pk for pk, future in self.busy.items() if future.done()]
-        errors = [error for pk in ended if (error := self.busy.pop(pk).exception()) is not None]
-        for error in errors:
-            raise error
+        lost = [error for pk in ended if (error := self.busy.pop(pk).exception()) is not None]
+        if lost:
+            raise lost[0]
 
     def _again(self, _done: Future[None]) -> None:
         """A slow account has ended while others had turns: it may have been wanted meanwhile."""
@@ -114,7 +117,20 @@ class Gateway:
 def _in_its_thread(desk: AccountDesk, account: ExchangeAccount) -> None:
     close_old_connections()
     try:
-        desk.turn(account)
-    except Exception:
+        _serve(desk, account)
+    except (OperationalError, InterfaceError):
         connections.close_all()
         raise
+
+
+def _serve(desk: AccountDesk, account: ExchangeAccount) -> None:
+    """One account's turn. What nobody expected is logged whole and tried again after a rest, while the other accounts go on."""
+    if time.monotonic() < desk.rests_until:
+        return
+    try:
+        desk.turn(account)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("account=%s could not be served; it is tried again in %s s", account.pk, REST_S)
+        desk.rests_until = time.monotonic() + REST_S

@@ -72,7 +72,8 @@ def level_over(bot: Bot, *, symbol: str) -> int:
 
 def _go_on(position: Position, part: Order, *, venue: Venue) -> Order:
     """What was left over, and what the part itself did not sell."""
-    left = parse_decimal(part.plan["rest"], name="rest") + (part.amount or Decimal(0)) - part.filled_amount
+    assert part.amount is not None  # what is sold is sized in base
+    left = parse_decimal(part.plan["rest"], name="rest") + part.amount - part.filled_amount
     return sell(position, reason=part.exit_reason, venue=venue, now=venue.clock.now(), amount=left)
 
 

@@ -1,7 +1,5 @@
 """Whether an order may leave: decided in one transaction, committed before the first byte does."""
 
-from decimal import Decimal
-
 from trading.domain.lifecycle import Actor, Status
 from trading.domain.order_path import absence
 from trading.domain.order_path.endings import with_effects
@@ -31,7 +29,9 @@ def denial(facts: OrderFacts, grounds: Grounds) -> str:
         return f"the kill switch is at level {grounds.kill_level}"
     if facts.is_entry:
         return grounds.refusal
-    held = grounds.reducible or Decimal(0)
+    held = grounds.reducible
+    if held is None:
+        return "what is left of its position is unknown"
     is_covered = facts.amount is not None and facts.amount - facts.filled_amount <= held
     return "" if is_covered else f"only {held} is left of its position"
 
