@@ -318,4 +318,5 @@ class VenueOrder:
     price: Decimal | None = None
     fills: tuple[VenueFill, ...] = ()
     is_forced: bool = False  # the exchange made it: a liquidation or deleveraging
+    is_fired_stop: bool = False  # a stop that rested there made it, under a client id that is none of ours
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)

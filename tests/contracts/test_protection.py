@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from dgbot.core.clock import SystemClock
-from dgbot.core.types import Mode, OrderRequest, OrderType, Side
+from dgbot.core.types import Mode, OrderRequest, OrderType, Side, StopRequest
 from risk import kill_switch
 from tests import factories
 from tests.contracts.bitget.stage import RAW, SYMBOL, connected
 from tests.factories import execute
 from tests.fakes.bitget import FakeBitget
 from tests.fakes.core.faults import html
+from trading.domain.reconcile import Scope, Verdict
 from trading.exchanges.bitget import BitgetExchange
 from trading.exchanges.venue import Venue
-from trading.models import Bot, BotStatus, ExchangeAccount, Order, Position, ProtectiveStop
-from trading.services import protection, resident_stops
+from trading.models import Bot, BotStatus, ExchangeAccount, ExternalOrder, Order, Position, ProtectiveStop, Trade
+from trading.services import gateway, orders, protection, reconciling, resident_stops
 
 pytestmark = [pytest.mark.contracts, pytest.mark.django_db(transaction=True, databases=["default", "venue"])]
 
@@ -91,9 +92,20 @@ class Stage:
     def account(self) -> ExchangeAccount:
         return self.position.account
 
+    @property
+    def venue(self) -> Venue:
+        return Venue(mode=Mode.LIVE, clock=SystemClock(), exchange=self.exchange, history=None)  # type: ignore[arg-type]
+
     def tend(self) -> None:
-        venue = Venue(mode=Mode.LIVE, clock=SystemClock(), exchange=self.exchange, history=None)  # type: ignore[arg-type]
-        resident_stops.tend(self.account, venue=venue)
+        resident_stops.tend(self.account, venue=self.venue)
+
+    def reconcile(self) -> dict[str, int]:
+        """What a run has booked."""
+        tenure = gateway.take_account(self.account.pk)
+        assert tenure is not None
+        made = reconciling.run(account=self.account, venue=self.venue, tenure=tenure, scope=Scope.FILLS)
+        assert made.verdict == Verdict.READ, made.cause
+        return made.booked
 
     def pass_seconds(self, seconds: int) -> None:
         """As if everything had been asked for and seen so much earlier."""
@@ -253,3 +265,61 @@ def test_a_closed_positions_stop_is_taken_away(stage: Stage) -> None:
     stage.tend()
 
     assert stage.resting() == [] and stops("state") == [("ended",)]
+
+
+# --- It fires ---
+
+
+def test_what_a_fired_stop_sold_closes_its_bots_position(stage: Stage) -> None:
+    stage.tend()
+    stage.fake.desk.set_mark(RAW, 2890)
+    assert stage.held == 0
+
+    assert stage.reconcile() == {"fired_stops": 1}
+    assert stage.reconcile() == {}
+    stage.tend()
+
+    position, order, trade = Position.objects.get(), Order.objects.get(), Trade.objects.get()
+    assert (order.status, order.purpose, order.exit_reason, order.position_id) == ("filled", "exit", "stop", position.pk)
+    assert order.client_id == ProtectiveStop.objects.get().client_id and order.events.count() == 4
+    assert (trade.bot_id, trade.position_id, trade.amount) == (position.bot_id, position.pk, D("0.05"))
+    assert (position.amount, position.exit_reason, position.is_open) == (0, "stop", False)
+    assert stops("state") == [("ended",)] and not ExternalOrder.objects.filter(side="sell").exists()
+
+
+def test_a_stop_that_fired_is_not_placed_again_before_its_sale_is_told(stage: Stage) -> None:
+    stage.tend()
+    stage.fake.desk.set_mark(RAW, 2890)
+    stage.pass_seconds(11)
+
+    stage.tend()
+    stage.tend()
+
+    assert len(stage.fake.server.requests("POST /api/v2/mix/order/place-tpsl-order")) == 1 and not Order.objects.exists()
+    stage.reconcile()
+    assert not Position.objects.get().is_open
+
+
+def test_an_exit_that_meets_a_fired_stop_sells_nothing_twice(stage: Stage) -> None:
+    stage.tend()
+    exit_order = orders.plan_exit(position=Position.objects.get(), reason="target", now=datetime.now(tz=UTC))
+    stage.fake.desk.set_mark(RAW, 2890)
+    stage.reconcile()
+
+    tenure = gateway.take_account(stage.account.pk)
+    assert tenure is not None
+    gateway.step(account_id=stage.account.pk, venue=stage.venue, tenure=tenure)
+
+    exit_order.refresh_from_db()
+    assert exit_order.status == "denied" and "only 0" in exit_order.error_message
+    assert Trade.objects.count() == 1
+
+
+def test_somebody_elses_stop_is_nobodys_exit(stage: Stage) -> None:
+    stage.exchange.place_stop(StopRequest("THEIRS0000000000000000000000001", SYMBOL, Side.SELL, D(2950), D("0.05")))
+    stage.fake.desk.set_mark(RAW, 2940)
+
+    stage.reconcile()
+
+    assert Position.objects.get().is_open and not Order.objects.exists()
+    assert ExternalOrder.objects.filter(side="sell").count() == 1

@@ -208,22 +208,32 @@ class News:
 
     ours: tuple[tuple[int, VenueOrder], ...] = ()
     lost: tuple[VenueOrder, ...] = ()  # under a client id of ours, and without a row: the books were set back, or a row was lost
+    fired: tuple[VenueOrder, ...] = ()  # sent by a stop that rested at the exchange, and without a row yet
     foreign: tuple[VenueOrder, ...] = ()
 
 
 def news_of(reading: Reading, *, ours: Mapping[str, Watched], booked: Mapping[str, Decimal], is_our_id: Mapping[str, bool]) -> News:
-    """Sort what was told. ours: by client id, every order of ours among the told, ended ones too. is_our_id: by client id."""
-    mine, lost, foreign = [], [], []
+    """Sort what was told. ours: every order of ours among the told, ended ones too, by client id and by the exchange's. is_our_id: by
+    client id.
+    """
+    mine, lost, fired, foreign = [], [], [], []
     for order in reading.orders:
-        watched = ours.get(order.client_id or "")
+        watched = ours.get(order.client_id or "") or (ours.get(order.exchange_order_id) if order.is_fired_stop else None)
         if watched is not None:
             if _is_news(order, watched):
-                mine.append((watched.order_pk, order))
+                mine.append((watched.order_pk, under_our_id(order, client_id=watched.client_id)))
         elif order.client_id and is_our_id.get(order.client_id, False):
             lost.append(order)
+        elif order.is_fired_stop and order.exchange_order_id not in booked:
+            fired.append(order)
         elif order.exchange_order_id not in booked or order.filled_amount > booked[order.exchange_order_id] or order.status not in RESTING:
             foreign.append(order)
-    return News(tuple(mine), tuple(lost), tuple(foreign))
+    return News(tuple(mine), tuple(lost), tuple(fired), tuple(foreign))
+
+
+def under_our_id(order: VenueOrder, *, client_id: str) -> VenueOrder:
+    """What a fired stop sent, under the client id of the stop: its own was given by the exchange."""
+    return replace(order, client_id=client_id) if order.is_fired_stop else order
 
 
 def _is_news(order: VenueOrder, watched: Watched) -> bool:

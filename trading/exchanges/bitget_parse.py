@@ -42,6 +42,7 @@ EARLIEST_MS, LATEST_MS = 1_230_768_000_000, 4_102_444_800_000  # 2009 to 2100: s
 ONE_WAY = "one_way_mode"
 FINISHED = frozenset({"filled", "canceled", "cancelled"})
 STOP_PLANS = frozenset({"pos_loss", "loss_plan"})
+FIRED_STOPS = frozenset({"pos_loss_market", "pos_loss_limit", "loss_market", "loss_limit"})  # orderSource of what such a plan has sent
 WITHDRAWAL_RIGHTS = frozenset({"wwow", "withdraw"})
 TRADING_RIGHTS = frozenset({"coow", "trade"})
 FORCED = ("burst_", "dte_sys_adl_", "delivery_")  # beginnings of `tradeSide`
@@ -330,6 +331,7 @@ def order(row: Row, *, fills: tuple[VenueFill, ...] = ()) -> VenueOrder:
         price=price if order_type is OrderType.LIMIT else None,
         fills=fills,
         is_forced=str(row.get("tradeSide", "")).startswith(FORCED),
+        is_fired_stop=row.get("orderSource") in FIRED_STOPS,
         raw=dict(row),
     )
 

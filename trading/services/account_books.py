@@ -1,6 +1,6 @@
 """Our books of one account as a reconciliation reads them. See `trading.domain.reconcile.Books`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.db.models import Max, Q, QuerySet, Sum
 
 from dgbot.core.protocols import Clock
+from dgbot.core.types import VenueOrder
 from trading.domain.ledger import assets_of
 from trading.domain.reconcile import Facts, Watched
 from trading.models import ExternalOrder, Order, Position, Stream, Trade, Watermark
@@ -40,10 +41,14 @@ class AccountBooks:
         ours = Order.objects.filter(wanted).values_list("exchange_order_id", "filled_amount")
         return {order_id: amount for order_id, amount in (*others, *ours) if order_id is not None}
 
-    def ours(self, client_ids: Iterable[str]) -> dict[str, Watched]:
-        """Orders of ours by client id, ended ones too."""
-        found = Order.objects.filter(account_id=self.account_id, client_id__in=list(client_ids))
-        return {watched.client_id: watched for watched in _watched(found)}
+    def ours(self, told: Sequence[VenueOrder]) -> dict[str, Watched]:
+        """Orders of ours among the told by client id and by the exchange's, ended ones too."""
+        by_name = Q(client_id__in=[order.client_id for order in told if order.client_id])
+        by_exchange = Q(exchange_order_id__in=[order.exchange_order_id for order in told])
+        found = _watched(Order.objects.filter(by_name | by_exchange, account_id=self.account_id))
+        return {watched.exchange_order_id: watched for watched in found if watched.exchange_order_id} | {
+            watched.client_id: watched for watched in found
+        }
 
     def inventory(self) -> dict[str, Decimal]:
         """What bots hold, by base currency: the sum of their open positions."""

@@ -5,6 +5,7 @@ Fills of our orders go the order path's way, order by order; what others did, pa
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from trading.domain.order_path.ports import CannotBook
 from trading.domain.order_path.values import Tenure
 from trading.domain.reconcile import COIN_TICK, Difference, News, Reading, Scope, Verdict
 from trading.exchanges.venue import Venue
-from trading.models import ExchangeAccount, ExternalOrder, LedgerEntry, Order, ReconcileRun, Stream, Watermark
+from trading.models import ExchangeAccount, ExternalOrder, LedgerEntry, ReconcileRun, Stream, Watermark
 from trading.selectors import ledger as ledger_selectors
 from trading.services import account_breaks, gateway, leases, ledger, recovering
 from trading.services.account_books import AccountBooks
@@ -37,6 +38,7 @@ class Booked:
 
     orders: int = 0
     recovered: int = 0
+    fired_stops: int = 0
     external_fills: int = 0
     payments: int = 0
     failures: list[str] = field(default_factory=list)
@@ -44,7 +46,8 @@ class Booked:
     def as_row(self) -> dict[str, int]:
         """For the run's row; without what did not happen."""
         named = {
-            "orders": self.orders, "recovered": self.recovered, "external_fills": self.external_fills, "payments": self.payments
+            "orders": self.orders, "recovered": self.recovered, "fired_stops": self.fired_stops,
+            "external_fills": self.external_fills, "payments": self.payments,
         }  # fmt: skip
         return {name: count for name, count in named.items() if count}
 
@@ -63,11 +66,11 @@ def run(*, account: ExchangeAccount, venue: Venue, tenure: Tenure, scope: Scope)
         return _kept(_run(account, tenure, scope, verdict=Verdict.VOID, cause=f"{type(error).__name__}: {error}"), started)
     booked = Booked()
     news = _news(reading, books, account=account)
-    _book_ours(news, account=account, venue=venue, tenure=tenure, booked=booked)
+    others = [*news.foreign, *_book_ours(news, account=account, venue=venue, tenure=tenure, booked=booked)]
     with transaction.atomic():
         if not leases.is_current(name=tenure.name, epoch=tenure.epoch):
             return _run(account, tenure, scope, verdict=Verdict.VOID, cause="another gateway has taken the account")
-        _book_others(news, reading, account=account, booked=booked)
+        _book_others(others, reading, account=account, booked=booked)
         verdict, cause = _verdict(reading, booked)
         made = _run(account, tenure, scope, verdict=verdict, cause=cause, booked=booked.as_row(), market_at=reading.began_at)
         if not booked.failures:
@@ -92,13 +95,15 @@ def _news(reading: Reading, books: AccountBooks, *, account: ExchangeAccount) ->
     client_ids = [order.client_id for order in reading.orders if order.client_id]
     return reconcile.news_of(
         reading,
-        ours=books.ours(client_ids),
+        ours=books.ours(reading.orders),
         booked=books.booked(order.exchange_order_id for order in reading.orders),
         is_our_id={text: recovering.is_our_id(text, account=account) for text in client_ids},
     )
 
 
-def _book_ours(news: News, *, account: ExchangeAccount, venue: Venue, tenure: Tenure, booked: Booked) -> None:
+def _book_ours(news: News, *, account: ExchangeAccount, venue: Venue, tenure: Tenure, booked: Booked) -> list[VenueOrder]:
+    """Returns what might have been ours and fits no bot: it counts as somebody else's."""
+    unadopted = []
     path = gateway.path(venue=venue, tenure=tenure)
 
     def hear(order_pk: int, answer: VenueOrder) -> bool:
@@ -112,20 +117,27 @@ def _book_ours(news: News, *, account: ExchangeAccount, venue: Venue, tenure: Te
 
     for order_pk, answer in news.ours:
         booked.orders += hear(order_pk, answer)
+    for answer in news.fired:
+        order = recovering.adopt_fired_stop(answer, account=account, tenure=tenure, now=venue.clock.now())
+        if order is None:
+            unadopted.append(answer)
+        elif hear(order.pk, reconcile.under_our_id(answer, client_id=order.client_id)):
+            booked.fired_stops += 1
     for answer in news.lost:
         order = recovering.adopt(answer, account=account, tenure=tenure, now=venue.clock.now())
-        if order is not None and hear(order.pk, answer):
+        if order is None:
+            unadopted.append(answer)
+        elif hear(order.pk, answer):
             booked.recovered += 1
         account_breaks.block_for(answer, account=account, is_adopted=order is not None)
+    return unadopted
 
 
-def _book_others(news: News, reading: Reading, *, account: ExchangeAccount, booked: Booked) -> None:
+def _book_others(others: Sequence[VenueOrder], reading: Reading, *, account: ExchangeAccount, booked: Booked) -> None:
     """Others' orders, their fills and all payments, inside the run's transaction. What came before the opening is part of it."""
     opening = LedgerEntry.objects.filter(account=account, source_kind="opening").order_by("pk").first()
     opened_at = reading.began_at if opening is None else opening.created_at
-    adopted = set(Order.objects.filter(account=account, client_id__in=[order.client_id for order in news.lost]).values_list("client_id"))
-    unadopted = [order for order in news.lost if (order.client_id,) not in adopted]
-    for order in (*news.foreign, *unadopted):
+    for order in others:
         ExternalOrder.objects.update_or_create(
             account=account,
             exchange_order_id=order.exchange_order_id,

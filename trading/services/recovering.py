@@ -1,9 +1,10 @@
-"""Orders the exchange has under a client id of ours that no row tells of: the books were set back, or a row was lost.
+"""Orders of ours at the exchange that no row tells of: the books were set back, a row was lost, or a stop that rested there has fired.
 
-The row is made anew from what the exchange tells, so that its fills reach the bot they belong to; what it was meant for is gone.
+The row is made from what the exchange tells, so that its fills reach the bot they belong to.
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,12 @@ from django.db.models.functions import Now
 from dgbot.core import client_id
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode, OrderRequest, Purpose, Side, VenueOrder
+from risk.domain.exits import ExitReason
+from trading.domain import reconcile
 from trading.domain.lifecycle import Actor, Status
 from trading.domain.order_path.requests import hash_of
 from trading.domain.order_path.values import SendResult, Tenure
-from trading.models import Bot, ExchangeAccount, Order, OrderEvent, OrderSend, Position
+from trading.models import Bot, ExchangeAccount, KeptBy, Order, OrderEvent, OrderSend, Position, ProtectiveStop, StopState
 from trading.selectors.limits import effective, profile_of
 from trading.services import config, orders
 
@@ -36,17 +39,58 @@ def adopt(answer: VenueOrder, *, account: ExchangeAccount, tenure: Tenure, now: 
     bot = None if told is None else Bot.objects.filter(pk=told.bot_id, account=account, symbol=answer.symbol).first()
     if bot is None:
         return None
+    held = Position.objects.open().filter(bot=bot, symbol=answer.symbol).first()
+    lost = Origin(bot, f"recovered:{answer.client_id}", exit_reason="recovered", evidence={"recovered": answer.exchange_order_id})
+    return _adopted(answer, origin=lost, held=held, tenure=tenure, now=now)
+
+
+def adopt_fired_stop(answer: VenueOrder, *, account: ExchangeAccount, tenure: Tenure, now: datetime) -> Order | None:
+    """Make the row of what a stop of ours has sent; None when it fits no single open position that had a stop at the exchange.
+
+    It takes the client id of that stop, which no order has had: the one the exchange gave it is in the evidence.
+    """
+    stops = ProtectiveStop.objects.filter(
+        account=account, kept_by=KeptBy.EXCHANGE, position__symbol=answer.symbol, position__closed_at=None, position__amount__gt=0
+    )
+    unused = stops.exclude(client_id__in=Order.objects.filter(account=account).values("client_id"))
+    rows = list(unused.exclude(state=StopState.FAILED, covered_until=None).select_related("position", "bot__account").order_by("-version"))
+    if answer.side is not Side.SELL or len({row.position_id for row in rows}) != 1:
+        return None
+    stop, held = rows[0], rows[0].position
+    reason = ExitReason.STOP if held.trailing_stop_price is None else ExitReason.TRAILING
+    evidence = {"fired_stop": stop.exchange_stop_id, "exchange_order_id": answer.exchange_order_id, "client_id": answer.client_id}
+    fired = Origin(stop.bot, f"fired:{stop.client_id}", exit_reason=reason.value, evidence=evidence)
+    return _adopted(reconcile.under_our_id(answer, client_id=stop.client_id), origin=fired, held=held, tenure=tenure, now=now)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an order comes from that has no row: whose it is, and what its events are to say."""
+
+    bot: Bot
+    decision_key: str
+    exit_reason: str
+    evidence: dict[str, Any]
+
+
+def _adopted(answer: VenueOrder, *, origin: Origin, held: Position | None, tenure: Tenure, now: datetime) -> Order | None:
     try:
         with transaction.atomic():
-            return _made_anew(answer, bot=bot, tenure=tenure, now=now)
+            return _made_anew(answer, origin=origin, held=held, tenure=tenure, now=now)
     except (DatabaseError, BadInput, LookupError) as error:
-        log.error("account=%s bot=%s order %s was not adopted: %s", account.pk, bot.pk, answer.exchange_order_id, error)
+        log.error(
+            "account=%s bot=%s order %s was not adopted: %s",
+            origin.bot.account_id,
+            origin.bot.pk,
+            answer.exchange_order_id,
+            error,
+        )
         return None
 
 
-def _made_anew(answer: VenueOrder, *, bot: Bot, tenure: Tenure, now: datetime) -> Order:
+def _made_anew(answer: VenueOrder, *, origin: Origin, held: Position | None, tenure: Tenure, now: datetime) -> Order:
+    bot = origin.bot
     purpose = Purpose.ENTRY if answer.side is Side.BUY else Purpose.EXIT
-    held = Position.objects.open().filter(bot=bot, symbol=answer.symbol).first()
     if purpose is Purpose.EXIT and held is None:
         raise LookupError("it sells, and its bot has no open position")
     request = _request(answer, purpose=purpose)
@@ -56,9 +100,9 @@ def _made_anew(answer: VenueOrder, *, bot: Bot, tenure: Tenure, now: datetime) -
         user_id=bot.user_id,
         mode=bot.mode,
         position=held if purpose is Purpose.EXIT else None,
-        decision_key=f"recovered:{answer.client_id}",
+        decision_key=origin.decision_key,
         purpose=purpose.value,
-        exit_reason="" if purpose is Purpose.ENTRY else "recovered",
+        exit_reason="" if purpose is Purpose.ENTRY else origin.exit_reason,
         client_id=request.client_id,
         symbol=answer.symbol,
         side=answer.side.value,
@@ -74,7 +118,7 @@ def _made_anew(answer: VenueOrder, *, bot: Bot, tenure: Tenure, now: datetime) -
         updated_at=now,
     )
     order.save(force_insert=True)
-    evidence = {"recovered": answer.exchange_order_id}
+    evidence = origin.evidence
     OrderEvent.objects.create(
         order=order, seq=1, from_status="", to_status=Status.PLANNED.value, actor=Actor.PLANNER.value, evidence=evidence, created_at=now
     )

@@ -61,10 +61,24 @@ def _tend(position: Position, *, stop_price: Decimal, venue: Venue) -> None:
     match verdict.step:
         case Step.HOLD:
             _confirm(rows, listed=listed, verdict=verdict, venue=venue, position=position)
+        case Step.PLACE if _has_fired(rows, listed=listed, position=position, venue=venue):
+            log.warning("position=%s bot=%s its stop is gone and so is what it covered", position.pk, position.bot_id)
         case Step.PLACE:
             _place(_new_row(position, trigger_price=stop_price), position=position, venue=venue)
         case Step.LEAVE:
             _leave(position, venue=venue)
+
+
+def _has_fired(rows: Sequence[ProtectiveStop], *, listed: dict[str, VenueStop], position: Position, venue: Venue) -> bool:
+    """Whether a stop that was seen has gone together with what it covered: reconciliation tells what it sold, and nothing is left."""
+    if not any(row.covered_until is not None and row.client_id not in listed for row in rows):
+        return False
+    try:
+        held = sum(one.amount for one in venue.exchange.positions() if one.symbol == position.symbol)
+    except ExchangeError as error:
+        log.warning("position=%s what is held is unknown, so another stop is asked for: %s", position.pk, error)
+        return False
+    return held < position.amount
 
 
 def _confirm(rows: Sequence[ProtectiveStop], *, listed: dict[str, VenueStop], verdict: Verdict, venue: Venue, position: Position) -> None:

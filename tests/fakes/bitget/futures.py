@@ -174,5 +174,5 @@ def closing_order(plan: Plan, position: Position) -> NewOrder:
         amount=amount,
         reduce_only=True,
         client_id=None,
-        info={"source": plan.plan_type, "may_be_small": True},
+        info={"source": f"{plan.plan_type.removesuffix('_plan')}_market", "may_be_small": True},
     )
