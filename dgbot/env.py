@@ -55,6 +55,7 @@ def _text(name: str, help_text: str, *, default: str = "", secret: bool = False)
 SECTIONS: dict[str, tuple[Variable, ...]] = {
     "The platform": (
         Variable("DGBOT_DATA_DIR", "Folder of databases, logs and archives. Default: var/ here; as root /var/lib/dgbot/….", "path", None),
+        Variable("DGBOT_BACKUP_DIR", "Folder of backups, best on another disk. Default: backups/ in the data folder.", "path", None),
         Variable("DGBOT_HOST", "Address the web server listens on.", default="127.0.0.1"),
         Variable("DGBOT_PORT", "Port the web server listens on.", "integer", 8000, minimum=1, maximum=65535),
         Variable("DGBOT_DEBUG", "Django's debug pages; never with real money.", "boolean", False),

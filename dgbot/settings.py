@@ -20,6 +20,7 @@ crash.arm(ENV["DGBOT_CRASH_AT"])
 DATA_DIR: Path = ENV["DGBOT_DATA_DIR"] or default_data_dir(BASE_DIR)
 PLACES = Places(DATA_DIR)
 os.environ.setdefault("NUMBA_CACHE_DIR", str(DATA_DIR / "numba"))  # numba reads it when it is first imported, long after this
+BACKUP_DIR: Path = ENV["DGBOT_BACKUP_DIR"] or DATA_DIR / "backups"
 PROCESS: str = ENV["DGBOT_PROCESS"]
 DEBUG: bool = ENV["DGBOT_DEBUG"]
 # The web process, and commands by hand; those over candles alone start a third of a second earlier without its pages.
@@ -182,6 +183,7 @@ def _redis_url(database: int) -> str:
     return f"{scheme}://{rest.partition('/')[0]}/{database}"
 
 
+REDIS_URLS = tuple(_redis_url(number) for number in (BROKER_DB, NEWS_DB, CACHE_DB))
 NEWS_URL, CACHE_URL = _redis_url(NEWS_DB), _redis_url(CACHE_DB)  # doorbells and budgets share the cache's database
 
 

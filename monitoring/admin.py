@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -15,9 +16,11 @@ from dgbot.accounts import jobs
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import short, state_badge
 from monitoring import selectors
-from monitoring.models import LogLevel, SystemLog
+from monitoring.backups.models import BackupState
+from monitoring.models import Backup, LogLevel, SystemLog
 from trading.models import Bot, BotStatus, Order, Position
 
+BACKUP_TONE = {BackupState.RUNNING: "quiet", BackupState.DONE: "good", BackupState.FAILED: "bad"}
 TONE = {LogLevel.INFO: "quiet", LogLevel.WARNING: "warn", LogLevel.ERROR: "bad", LogLevel.CRITICAL: "bad"}
 
 
@@ -43,6 +46,30 @@ class SystemLogAdmin(FactAdmin):
     def where(self, line: SystemLog) -> str:
         """The logger."""
         return str(line.context.get("logger", "–"))
+
+
+@admin.register(Backup)
+class BackupAdmin(FactAdmin):
+    """What has been backed up, and whether it is known to be good."""
+
+    list_display = ("started_at", "kind", "how", "size", "took", "proven_at", "file", "error")
+    list_filter = ("kind", "state", "reason")
+    ordering = ("-started_at", "-id")
+
+    @admin.display(description=_("state"), ordering="state")
+    def how(self, backup: Backup) -> SafeString:
+        """Coloured."""
+        return state_badge(BACKUP_TONE[BackupState(backup.state)], backup.get_state_display())
+
+    @admin.display(description=_("size"), ordering="bytes")
+    def size(self, backup: Backup) -> str:
+        """In units one can read."""
+        return "–" if backup.bytes is None else filesizeformat(backup.bytes)
+
+    @admin.display(description=_("took"), ordering="duration_ms")
+    def took(self, backup: Backup) -> str:
+        """Seconds."""
+        return "–" if backup.duration_ms is None else _("%(seconds).1f s") % {"seconds": backup.duration_ms / 1000}
 
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +179,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("System log"), "article", "monitoring_systemlog", "monitoring.view_systemlog"),
                 _item(_("Processes"), "vital_signs", "accounts_heartbeat", "accounts.view_heartbeat"),
+                _item(_("Backups"), "backup", "monitoring_backup", "monitoring.view_backup"),
                 _item(_("Audit log"), "history", "accounts_auditentry", "accounts.view_auditentry"),
                 _item(_("Versions of settings"), "difference", "trading_configversion", "trading.view_configversion"),
                 _item(_("Users"), "person", "accounts_user", "accounts.view_user"),

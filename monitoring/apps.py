@@ -18,8 +18,10 @@ class MonitoringConfig(AppConfig):
         """Listen to trading's news, keep a process's log in the database, and have partitions made at start."""
         from dgbot.base import seeds
         from monitoring import live, logs
+        from monitoring.seeds import create_schedules
 
         seeds.register(80, "log partitions", lambda: logs.ensure_partitions(datetime.now(tz=UTC)))
+        seeds.register(81, "monitoring's schedules", create_schedules)
         if settings.TESTING:
             return  # a test that wants them asks
         live.connect()

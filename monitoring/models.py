@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from monitoring.backups.models import Backup as Backup  # noqa: PLC0414  Django looks for models here
+
 
 class LogLevel(models.TextChoices):
     """info: runs and calls · warning: a limit is near · error: a call or an order failed · critical: the platform cannot work."""

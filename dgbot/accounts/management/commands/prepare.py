@@ -8,6 +8,8 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from dgbot.base import locks, seeds
+from monitoring.backups import making, upgrades
+from monitoring.backups.models import BackupReason
 
 LOCK_KEY = 0x6467_626F_7470  # two machines that start at once prepare one after the other
 
@@ -20,12 +22,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Only `up` passes --fresh-servers."""
         parser.formatter_class = RawDescriptionHelpFormatter
+        parser.add_argument("--without-dump", action="store_true", help="migrate without a backup of the database before")
         parser.add_argument("--fresh-servers", action="store_true", help="the servers were just started for us alone: end all leases")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Print one line per seed that has something to say."""
         with locks.exclusive(LOCK_KEY, name="prepare"):
+            dumped = None if options["without_dump"] else upgrades.dump_before_migrations()
             call_command("migrate", interactive=False, verbosity=0)
+            if dumped:
+                making.record(dumped, reason=BackupReason.UPGRADE)
+                self.stdout.write(f"The database was backed up before its migrations: {dumped.path}")
             if options["fresh_servers"]:
                 _end_leases()
             for seed in seeds.registered():
