@@ -89,7 +89,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "positions": positions.order_by("pk"),
         "doubtful": selectors.shown(Order.objects.for_user(user)).filter(status__in=selectors.DOUBTFUL).select_related("bot"),
         "safe_modes": selectors.safe_modes(user),
-        "beats": selectors.heartbeats(timezone.now()),
+        "beats": selectors.heartbeats(user, timezone.now()),
         "schedules": schedules,
     }
 

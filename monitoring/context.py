@@ -15,5 +15,5 @@ def running_bots(request: HttpRequest) -> dict[str, Any]:
         return {}
     return {
         "running_bots": SimpleLazyObject(lambda: selectors.running_bots(user) if user.is_authenticated else []),
-        "kill_switches": SimpleLazyObject(lambda: selectors.kill_switches() if user.is_authenticated else []),
+        "kill_switches": SimpleLazyObject(lambda: selectors.kill_switches(user) if user.is_authenticated else []),
     }

@@ -230,11 +230,10 @@ class OrdersEvent(TypedDict):
 
 
 class KillSwitchEvent(TypedDict):
-    """A kill switch changed: all that hold now."""
+    """A kill switch changed. Which ones a page may show differs by its viewer: it asks for a new snapshot."""
 
     type: Literal["kill_switches"]
     as_of: str
-    kill_switches: list[str]
 
 
 class LiveEvent(TypedDict):

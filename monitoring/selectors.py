@@ -33,7 +33,7 @@ def snapshot(user: Any) -> events.Snapshot:
         "trades": [events.trade_card(row) for row in _newest(Trade.objects.for_user(user))],
         "accounts": [account_card(row) for row in _accounts_with_points(user)],
         "attention": attention(user),
-        "beats": [events.beat_card(row) for row in Heartbeat.objects.order_by("process", "name")],
+        "beats": [events.beat_card(row) for row in Heartbeat.objects.for_user(user).order_by("process", "name")],
     }
 
 
@@ -67,9 +67,9 @@ def with_last_cycle(bots: QuerySet[Bot]) -> list[tuple[Any, Cycle | None]]:
     return [(row, cycles.get(row.last_cycle)) for row in rows]
 
 
-def heartbeats(now: datetime) -> list[dict[str, Any]]:
-    """Each process and bot with the age of its last sign of life, and whether that is late."""
-    rows = Heartbeat.objects.order_by("process", "name")
+def heartbeats(user: Any, now: datetime) -> list[dict[str, Any]]:
+    """Each process, and each bot `user` may see, with the age of its last sign of life, and whether that is late."""
+    rows = Heartbeat.objects.for_user(user).order_by("process", "name")
     return [{"row": row, "age": now - row.beat_at, "is_late": (now - row.beat_at).total_seconds() > row.late_after_s} for row in rows]
 
 
@@ -103,16 +103,17 @@ def safe_modes(user: Any) -> list[RiskState]:
     return [state for state in newest.distinct("account", "bot").select_related("bot", "account") if state.safe_mode]
 
 
-def kill_switches() -> list[str]:
-    """Every raised switch with its reason, highest first. Whoever sees a page sees them: they may stop anything."""
-    return [f"{row} – {row.reason}" for row in KillSwitch.objects.filter(level__gt=0).order_by("-level", "scope", "scope_id")]
+def kill_switches(user: Any) -> list[str]:
+    """Every raised switch that may stop something `user` sees, with its reason, highest first."""
+    raised = KillSwitch.objects.for_user(user).filter(level__gt=0).order_by("-level", "scope", "scope_id")
+    return [f"{row} – {row.reason}" for row in raised]
 
 
 def attention(user: Any) -> events.Attention:
     """What `user` should look at."""
     return {
         "unknown_orders": shown(Order.objects.for_user(user)).filter(status__in=DOUBTFUL).count(),
-        "kill_switches": kill_switches(),
+        "kill_switches": kill_switches(user),
         "unprotected": unprotected(user),
     }
 
@@ -162,9 +163,8 @@ def shown(rows: Any) -> Any:
 
 
 def changed_kill_switch(_pk: int) -> tuple[None, events.KillSwitchEvent]:
-    """Nobody's in particular, so everybody's: the switches that hold now."""
-    as_of = events.now_text()
-    return None, {"type": "kill_switches", "as_of": as_of, "kill_switches": kill_switches()}
+    """Everybody's: which switches a page may show differs by its viewer, so each page takes a new snapshot."""
+    return None, {"type": "kill_switches", "as_of": events.now_text()}
 
 
 def changed_bot(pk: int) -> tuple[int, events.BotEvent] | None:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -11,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
-from dgbot.base.querysets import OwnedQuerySet
+from dgbot.base.querysets import OfAccountQuerySet, OfBotQuerySet, OwnedQuerySet, SharedQuerySet, texts_of_keys
 from dgbot.core.money import plain
 from risk.domain import kill
 from risk.domain.limits import NAMES
@@ -236,6 +238,8 @@ class RiskProfile(models.Model):
     filter_trades = models.PositiveSmallIntegerField(_("fewest closed trades"), default=30, help_text=_("Fewer tell nothing."))
     updated_at = models.DateTimeField(_("changed at"), auto_now=True, help_text=_("Machine time."))
 
+    objects = SharedQuerySet.as_manager()
+
     class Meta:
         db_table = "risk_profiles"
         verbose_name = _("risk profile")
@@ -332,6 +336,8 @@ class AccountLimits(OwnLimits):
         "trading.ExchangeAccount", models.CASCADE, primary_key=True, related_name="limits", verbose_name=_("account")
     )
 
+    objects = OfAccountQuerySet.as_manager()
+
     class Meta:
         db_table = "account_limits"
         verbose_name = _("account limits")
@@ -346,6 +352,8 @@ class BotLimits(OwnLimits):
     """A bot's own numbers instead of its profile's, within the hard limits of its account."""
 
     bot = models.OneToOneField("trading.Bot", models.CASCADE, primary_key=True, related_name="limits", verbose_name=_("bot"))
+
+    objects = OfBotQuerySet.as_manager()
 
     class Meta:
         db_table = "bot_limits"
@@ -365,6 +373,17 @@ class LimitSubject(models.TextChoices):
     BOT = "bot", _("bot")
 
 
+class LimitChangeQuerySet(OwnedQuerySet):
+    """Changes of limits."""
+
+    def owned_by(self, user: Any) -> Q:
+        """What `user` changed, and whatever was changed about the own profiles, accounts and bots."""
+        own = {LimitSubject.PROFILE: RiskProfile.objects.filter(user=user), LimitSubject.ACCOUNT: user.exchange_accounts}
+        own[LimitSubject.BOT] = user.bots
+        told = (Q(subject=subject, subject_pk__in=rows.values("pk")) for subject, rows in own.items())
+        return reduce(or_, told, Q(changed_by=user))
+
+
 class LimitChange(models.Model):
     """One change of limits: who, when, why, and from what to what. Append-only."""
 
@@ -377,6 +396,8 @@ class LimitChange(models.Model):
     changed_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, editable=False, verbose_name=_("changed by"))
     reason = models.TextField(_("reason"), blank=True, editable=False)
     changed_at = models.DateTimeField(_("changed at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = LimitChangeQuerySet.as_manager()
 
     class Meta:
         db_table = "limit_changes"
@@ -533,6 +554,8 @@ class Reservation(models.Model):
     notional = MoneyField(_("amount"), editable=False, help_text=_("Quote currency, fees included."))
     status = models.CharField(_("status"), max_length=10, choices=ReservationStatus, default=ReservationStatus.HELD, editable=False)
 
+    objects = OfBotQuerySet.as_manager()
+
     class Meta:
         db_table = "reservations"
         verbose_name = _("reservation")
@@ -597,6 +620,17 @@ class KillScope(models.TextChoices):
     MARKET = "market", _("market")
 
 
+class KillScopeQuerySet(OwnedQuerySet):
+    """Kill switches and their changes. What covers more than one user is shown to everybody."""
+
+    def owned_by(self, user: Any) -> Q:
+        """The switches that hold for `user` and no other: of the user, of own accounts and own bots; and those of everybody."""
+        accounts, bots = texts_of_keys(user.exchange_accounts), texts_of_keys(user.bots)
+        everybodys = Q(scope__in=[KillScope.PLATFORM, KillScope.EXCHANGE, KillScope.MARKET])
+        of_account, of_bot = Q(scope=KillScope.ACCOUNT, scope_id__in=accounts), Q(scope=KillScope.BOT, scope_id__in=bots)
+        return everybodys | Q(scope=KillScope.USER, scope_id=str(user.pk)) | of_account | of_bot
+
+
 class KillSwitch(models.Model):
     """A latched stop. The highest level of all that cover a bot holds. Every change has its row in `KillSwitchChange`."""
 
@@ -614,6 +648,8 @@ class KillSwitch(models.Model):
     lowering_by = models.ForeignKey(
         "accounts.User", models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("asked by")
     )
+
+    objects = KillScopeQuerySet.as_manager()
 
     class Meta:
         db_table = "kill_switches"
@@ -653,6 +689,8 @@ class KillSwitchChange(models.Model):
     limit = models.CharField(_("limit"), max_length=60, blank=True, editable=False)
     remedy = models.TextField(_("remedy"), blank=True, editable=False)
     at = models.DateTimeField(_("at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = KillScopeQuerySet.as_manager()
 
     class Meta:
         db_table = "kill_switch_changes"

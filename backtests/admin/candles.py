@@ -145,17 +145,13 @@ class CandleSeriesAdmin(FactAdmin):
     @action(description=_("Download now"), permissions=["sync"], icon="sync")
     def sync_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Queue a download of what is missing."""
-        series = self.get_object(request, object_id)
-        if series is not None:
-            self._sync(request, [series])
+        self._sync(request, [self.get_object(request, object_id)])
         return redirect(reverse("admin:backtests_candleseries_change", args=[object_id]))
 
     @action(description=_("Check again"), permissions=["sync"], icon="fact_check")
     def recheck_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Read the file and judge it anew."""
-        series = self.get_object(request, object_id)
-        if series is not None:
-            self._recheck(request, [series])
+        self._recheck(request, [self.get_object(request, object_id)])
         return redirect(reverse("admin:backtests_candleseries_change", args=[object_id]))
 
     @action(description=_("Download what selected series lack"), permissions=["sync"])

@@ -1,10 +1,16 @@
 """Users, the audit log and the heartbeats of processes."""
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.fields import ClockTimestamp
+from dgbot.base.querysets import OwnedQuerySet, texts_of_keys
+
+BOT = "bot"  # the process of a bot's own heartbeat
 
 
 class User(AbstractUser):
@@ -41,6 +47,14 @@ class AuditEntry(models.Model):
         return f"{self.actor_name}: {self.action} {self.target}"
 
 
+class HeartbeatQuerySet(OwnedQuerySet):
+    """Signs of life: of the platform's processes, which everybody sees, and of bots."""
+
+    def owned_by(self, user: Any) -> Q:
+        """Those of processes, and of the bots of `user`."""
+        return ~Q(process=BOT) | Q(name__in=texts_of_keys(user.bots, prefix=f"{BOT}:"))
+
+
 class Heartbeat(models.Model):
     """The last sign of life of one process, or of one bot: its last finished cycle."""
 
@@ -55,6 +69,8 @@ class Heartbeat(models.Model):
     alarmed_at = models.DateTimeField(
         _("alarmed at"), null=True, editable=False, help_text=_("Machine time; set once per silence, empty again after the next beat.")
     )
+
+    objects = HeartbeatQuerySet.as_manager()
 
     class Meta:
         db_table = "heartbeats"

@@ -6,13 +6,16 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
 from django.db import connection, models
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from dgbot.base.fields import MoneyField
+from dgbot.base.querysets import SEES_ALL
 from dgbot.core.money import plain
 
 EXACT_BELOW = 10_000  # rows; fewer are counted, more are estimated from PostgreSQL's statistics
@@ -48,9 +51,8 @@ class PlainNumberInput(UnfoldAdminDecimalFieldWidget):
 
 
 class HouseAdmin(ModelAdmin):
-    """An admin that shows a user only what is the user's. `owner_path` leads to the owner where the model has no own rule."""
+    """An admin that shows a user only what is the user's: the model's own `for_user` says what that is."""
 
-    owner_path = ""
     compressed_fields = True
     warn_unsaved_form = True
     list_fullwidth = True
@@ -60,12 +62,27 @@ class HouseAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows `request.user` may see."""
-        rows = super().get_queryset(request)
-        if hasattr(rows, "for_user"):
-            return rows.for_user(request.user)  # type: ignore[no-any-return]  # OwnedQuerySet
-        if not self.owner_path or request.user.has_perm("accounts.see_all_owners"):
-            return rows
-        return rows.filter(**{self.owner_path: request.user})
+        return _seen_by(request.user, super().get_queryset(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row, or 404: another user's row answers exactly as one that does not exist, on every page and every button."""
+        row = super().get_object(request, object_id, from_field)
+        if row is None:
+            raise Http404(_("There is no such row, or it is not yours."))
+        return row
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only rows the user may see can be chosen."""
+        kwargs.setdefault("queryset", _seen_by(request.user, db_field.related_model._default_manager.all()))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+def _seen_by(user: Any, rows: Any) -> Any:
+    if hasattr(rows, "for_user"):
+        return rows.for_user(user)
+    if rows.model is get_user_model() and not user.has_perm(SEES_ALL):
+        return rows.filter(pk=user.pk)
+    return rows
 
 
 class NoWrites:

@@ -81,6 +81,8 @@ class KillSwitchAdmin(FactAdmin):
 
     def set_level(self, request: HttpRequest) -> HttpResponse:
         """Ask, then set; a level that sells or freezes is typed out first."""
+        if not (request.user.has_perm(RAISE) or request.user.has_perm(LOWER)):
+            raise PermissionDenied
         asked = request.POST if request.method == "POST" else request.GET
         scope, _colon, scope_id = asked.get("target", KillScope.PLATFORM.value).partition(":")
         target = next((one for one in _targets(request) if (one.scope, one.scope_id) == (scope, scope_id)), None)

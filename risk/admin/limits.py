@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -24,6 +24,7 @@ from dgbot.accounts import audit, second_factor
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import number, profit, state_badge
 from dgbot.base.display import percent
+from dgbot.base.querysets import SEES_ALL
 from dgbot.base.reasoned import ReasonedForm, judged_by
 from dgbot.core.money import plain
 from risk import services
@@ -161,17 +162,10 @@ class RiskProfileAdmin(LimitsAdmin):
         (_("History"), {"fields": ("history",)}),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RiskProfile]:
-        """Everybody's profiles and one's own."""
-        rows = super().get_queryset(request)
-        if request.user.has_perm("accounts.see_all_owners"):
-            return rows
-        return rows.filter(Q(user=None) | Q(user=request.user))
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A shared profile limits others, too: it takes the right to see them."""
         is_others = obj is not None and obj.user_id != request.user.pk
-        return super().has_change_permission(request, obj) and (not is_others or request.user.has_perm("accounts.see_all_owners"))
+        return super().has_change_permission(request, obj) and (not is_others or request.user.has_perm(SEES_ALL))
 
     @admin.display(description=_("stop loss"), ordering="stop_fraction")
     def stop(self, profile: RiskProfile) -> SafeString:
@@ -204,7 +198,6 @@ class AccountLimitsAdmin(LimitsAdmin):
     """Hard limits: no bot of the account may have looser ones."""
 
     subject = LimitSubject.ACCOUNT
-    owner_path = "account__user"
     list_display = ("account", "__str__")
     list_select_related = ("account",)
     fields = ("account", "change_reason", *NAMES, "history")
@@ -213,18 +206,12 @@ class AccountLimitsAdmin(LimitsAdmin):
         """Whose limits they are never changes."""
         return ("account", "history") if obj else ("history",)
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Only accounts the user may see."""
-        kwargs["queryset"] = db_field.related_model.objects.for_user(request.user)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
 
 @admin.register(BotLimits)
 class BotLimitsAdmin(LimitsAdmin):
     """A bot's own numbers instead of its profile's, within the hard limits of its account."""
 
     subject = LimitSubject.BOT
-    owner_path = "bot__user"
     list_display = ("bot", "__str__")
     list_select_related = ("bot",)
     fields = ("bot", "change_reason", *NAMES, "history")
@@ -232,11 +219,6 @@ class BotLimitsAdmin(LimitsAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Whose limits they are never changes."""
         return ("bot", "history") if obj else ("history",)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Only bots the user may see."""
-        kwargs["queryset"] = db_field.related_model.objects.for_user(request.user)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def baseline(self, row: BotLimits) -> Mapping[str, Any]:
         """An empty limit stands for the profile's."""
@@ -252,11 +234,6 @@ class LimitChangeAdmin(FactAdmin):
     list_filter = ("subject",)
     list_select_related = ("changed_by",)
     ordering = ("-id",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[LimitChange]:
-        """One's own, unless one may see everybody's."""
-        changes = super().get_queryset(request)
-        return changes if request.user.has_perm("accounts.see_all_owners") else changes.filter(changed_by=request.user)
 
     @admin.display(description=_("what"))
     def what(self, change: LimitChange) -> str:

@@ -36,7 +36,7 @@ class RiskStateAdmin(FactAdmin):
         """Let entries through again, for a reason."""
         state = self.get_object(request, object_id)
         back = redirect(reverse("admin:risk_riskstate_change", args=[object_id]))
-        if state is None or not state.safe_mode:
+        if not state.safe_mode:
             messages.warning(request, _("Nothing to release: this state is not in safe mode."))
             return back
         reason = request.POST.get("reason", "").strip()
@@ -101,7 +101,6 @@ def _market_now(state: RiskState) -> Any:
 class ReservationAdmin(FactAdmin):
     """Money set aside for orders on their way."""
 
-    owner_path = "bot__user"
     list_display = ("order", "bot", "amount", "status")
     list_filter = ("status",)
     list_select_related = ("order", "bot", "account")

@@ -77,8 +77,6 @@ class ExchangeAccountAdmin(HouseAdmin):
     def check_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Have the gateway ask the exchange what the key may do."""
         account = self.get_object(request, object_id)
-        if account is None:
-            return redirect(reverse("admin:trading_exchangeaccount_changelist"))
         if request.method != "POST":
             return ask(self, request, question=_("Ask the exchange what the key of %(name)s may do?") % {"name": account.name})
         if Credential.objects.filter(account=account).exists():
@@ -133,7 +131,6 @@ class ExchangeAccountAdmin(HouseAdmin):
 class AccountBalanceAdmin(FactAdmin):
     """What the exchanges told."""
 
-    owner_path = "account__user"
     list_display = ("account", "asset", "free_shown", "locked_shown", "told")
     list_filter = ("account__mode",)
     list_select_related = ("account",)

@@ -111,8 +111,6 @@ class AnalystAdmin(HouseAdmin):
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask the model about a sample, within the budget, and show what came back."""
         analyst = self.get_object(request, object_id)
-        if analyst is None:
-            return redirect(reverse("admin:trading_analyst_changelist"))
         if request.method != "POST":
             facts = [_("The answer costs money and counts against the budget."), analyst.prompt.system]
             return ask(self, request, question=_("Ask %(name)s about a sample now?") % {"name": analyst.name}, facts=facts)

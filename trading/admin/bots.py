@@ -30,7 +30,7 @@ from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy
 from trading.admin.by_hand import ActsByHand
 from trading.admin.limit_bars import limit_bars
 from trading.admin.protection import protection_of
-from trading.models import ACTIVE, Bot, BotStatus, Cycle, ExchangeAccount, Position
+from trading.models import ACTIVE, Bot, BotStatus, Cycle, Position
 from trading.selectors import effective
 from trading.services import bot_changes, config
 
@@ -119,12 +119,6 @@ class BotAdmin(ActsByHand, HouseAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Account and symbol are chosen once."""
         return (*self.readonly_fields, *(FIXED if obj else ()))
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Only accounts the user may see."""
-        if db_field.name == "account":
-            kwargs["queryset"] = ExchangeAccount.objects.for_user(request.user)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A bot is stopped and hidden, never deleted: its trades name it."""
@@ -300,8 +294,6 @@ class BotAdmin(ActsByHand, HouseAdmin):
         self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any, choices: Any = ()
     ) -> HttpResponse:
         bot = self.get_object(request, object_id)
-        if bot is None:
-            return redirect(reverse("admin:trading_bot_changelist"))
         if request.method != "POST":
             return ask(
                 self,

@@ -37,8 +37,6 @@ class ActsByHand:
         """
         row = self.get_object(request, object_id)
         opts = self.model._meta
-        if row is None:
-            return redirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
         wanted, error = list(inputs(row)), ""
         if request.method == "POST":
             given = {name: request.POST.get(name, "") for name in ("reason", *(name for name, _label, _value in wanted))}

@@ -15,7 +15,6 @@ TONES = {CommandState.PENDING: "warn", CommandState.TAKEN: "warn", CommandState.
 class CommandAdmin(FactAdmin):
     """Wishes and answers."""
 
-    owner_path = "account__user"
     list_display = ("id", "kind", "account", "state_shown", "asked_by", "created_at", "finished_at")
     list_filter = ("state", "kind")
     list_select_related = ("account",)

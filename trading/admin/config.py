@@ -99,8 +99,6 @@ class ConfigVersionAdmin(FactAdmin):
     def revert(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give the setting back what it was before, for a reason; as a further version."""
         version = self.get_object(request, object_id)
-        if version is None:
-            return redirect(reverse("admin:trading_configversion_changelist"))
         reason = request.POST.get("reason", "").strip()
         if request.method != "POST" or not reason:
             facts = [f"{version.key}: {version.after} → {version.before}"]

@@ -89,7 +89,6 @@ class CycleAdmin(FactAdmin):
 class StageResultAdmin(FactAdmin):
     """What single stages said."""
 
-    owner_path = "cycle__user"
     list_display = ("created_at", "cycle", "stage", "said", "reasons_shown")
     list_filter = ("stage", "action")
     list_select_related = ("cycle",)

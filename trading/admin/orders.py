@@ -161,7 +161,6 @@ class OrderAdmin(ActsByHand, FactAdmin):
 class OrderSendAdmin(FactAdmin):
     """Permissions to send."""
 
-    owner_path = "order__user"
     list_display = ("claimed_at", "order", "send_no", "result", "gateway", "permit_until")
     list_filter = ("result",)
     list_select_related = ("order",)
@@ -172,7 +171,6 @@ class OrderSendAdmin(FactAdmin):
 class OrderEventAdmin(FactAdmin):
     """Moves of orders."""
 
-    owner_path = "order__user"
     list_display = ("created_at", "order", "seq", "from_status", "to_status", "actor")
     list_filter = ("to_status", "actor")
     list_select_related = ("order",)

@@ -26,7 +26,6 @@ TONES = {Verdict.STABLE: "good", Verdict.READ: "good", Verdict.UNSTABLE: "warn",
 class ReconcileRunAdmin(FactAdmin):
     """Each run, what it booked and what differed."""
 
-    owner_path = "account__user"
     list_display = ("recorded_at", "account", "scope", "verdict_shown", "news", "differing", "took", "why")
     list_filter = ("verdict", "scope", ("account", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("account",)
@@ -82,7 +81,6 @@ class StillOpen(admin.SimpleListFilter):
 class ReconcileBreakAdmin(FactAdmin):
     """Differences to the exchange. An open one blocks the entries of its account; exits go on."""
 
-    owner_path = "account__user"
     list_display = ("first_seen_at", "account", "kind", "subject", "told_shown", "booked_shown", "state", "detail")
     list_filter = (StillOpen, "kind", ("account", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("account",)
@@ -114,8 +112,6 @@ class ReconcileBreakAdmin(FactAdmin):
     def end_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Let entries through again, with what was found. A difference that is still there comes back by itself."""
         row = self.get_object(request, object_id)
-        if row is None:
-            return redirect(reverse("admin:trading_reconcilebreak_changelist"))
         if request.method != "POST":
             return ask(self, request, question=_("Let entries of %(account)s through again?") % {"account": row.account}, with_reason=True)
         try:
@@ -130,7 +126,6 @@ class ReconcileBreakAdmin(FactAdmin):
 class ExternalOrderAdmin(FactAdmin):
     """Orders in our accounts that are not ours."""
 
-    owner_path = "account__user"
     list_display = ("created_at", "account", "symbol", "side", "status", "filled", "is_resting")
     list_filter = ("is_resting", ("account", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("account",)

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from dgbot.base.admin import FactAdmin
+from dgbot.base.querysets import SEES_ALL
 from trading.models import VenueAccount, VenueFill, VenueOrder
 
 
@@ -14,11 +15,11 @@ class VenueFactAdmin(FactAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """With the right to see all owners."""
-        return super().has_module_permission(request) and request.user.has_perm("accounts.see_all_owners")
+        return super().has_module_permission(request) and request.user.has_perm(SEES_ALL)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """With the right to see all owners."""
-        return super().has_view_permission(request, obj) and request.user.has_perm("accounts.see_all_owners")
+        return super().has_view_permission(request, obj) and request.user.has_perm(SEES_ALL)
 
 
 @admin.register(VenueAccount)

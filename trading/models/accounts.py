@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
-from dgbot.base.querysets import OwnedQuerySet
+from dgbot.base.querysets import OfAccountQuerySet, OwnedQuerySet
 from dgbot.core.money import plain
 
 
@@ -71,6 +71,8 @@ class AccountBalance(models.Model):
         _("recorded at"), editable=False, help_text=_("Machine time; its age decides whether entries may rely on it.")
     )
 
+    objects = OfAccountQuerySet.as_manager()
+
     class Meta:
         db_table = "account_balances"
         verbose_name = _("balance")
@@ -92,6 +94,8 @@ class AccountFee(models.Model):
     maker_rate = MoneyField(_("maker fee"), editable=False, help_text=_("Fraction of the total: 0.0005 is 0.05 %."))
     taker_rate = MoneyField(_("taker fee"), editable=False, help_text=_("Fraction of the total: 0.0005 is 0.05 %."))
     recorded_at = models.DateTimeField(_("recorded at"), editable=False, help_text=_("Machine time."))
+
+    objects = OfAccountQuerySet.as_manager()
 
     class Meta:
         db_table = "account_fees"

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.fields import ClockTimestamp
+from dgbot.base.querysets import OfAccountQuerySet
 
 
 class CommandKind(models.TextChoices):
@@ -46,6 +47,8 @@ class Command(models.Model):
     taken_by = models.CharField(_("taken by"), max_length=120, blank=True, editable=False)
     taken_epoch = models.PositiveBigIntegerField(_("epoch"), null=True, editable=False, help_text=_("Of the gateway's lease."))
     finished_at = models.DateTimeField(_("answered at"), null=True, editable=False, help_text=_("Machine time."))
+
+    objects = OfAccountQuerySet.as_manager()
 
     class Meta:
         db_table = "commands"

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp
-from dgbot.base.querysets import OwnedQuerySet
+from dgbot.base.querysets import OfCycleQuerySet, OwnedQuerySet
 from trading.domain.stages import Action, StageName
 
 
@@ -88,6 +88,8 @@ class StageResult(models.Model):
     duration_ms = models.PositiveIntegerField(_("duration"), editable=False, help_text=_("Milliseconds, machine time."))
     created_at = models.DateTimeField(_("at"), editable=False, help_text=_("Market time."))
     recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = OfCycleQuerySet.as_manager()
 
     class Meta:
         db_table = "stage_results"

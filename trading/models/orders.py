@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import MODES, ORDER_TYPES, PURPOSES, SIDES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
-from dgbot.base.querysets import OwnedQuerySet
+from dgbot.base.querysets import OfOrderQuerySet, OwnedQuerySet
 from dgbot.core.money import LARGEST
 from trading.domain.lifecycle import CLOSED_VALUES, MAYBE_SENT, MOVES, Actor, Status
 from trading.domain.order_path.values import CancelResult, SendResult
@@ -183,6 +183,8 @@ class OrderSend(models.Model):
     answer = models.JSONField(_("answer"), default=dict, editable=False)
     claimed_at = models.DateTimeField(_("claimed at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 
+    objects = OfOrderQuerySet.as_manager()
+
     class Meta:
         db_table = "order_sends"
         verbose_name = _("order send")
@@ -210,6 +212,8 @@ class OrderEvent(models.Model):
     evidence = models.JSONField(_("evidence"), default=dict, editable=False)
     created_at = models.DateTimeField(_("at"), editable=False, help_text=_("Market time."))
     recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = OfOrderQuerySet.as_manager()
 
     class Meta:
         db_table = "order_events"

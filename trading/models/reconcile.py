@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.choices import SIDES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
+from dgbot.base.querysets import OfAccountQuerySet
 from trading.domain.reconcile import Scope, Verdict
 
 SCOPES = [
@@ -58,6 +59,8 @@ class ReconcileRun(models.Model):
     market_at = models.DateTimeField(_("market time"), null=True, editable=False, help_text=_("When the reading began."))
     recorded_at = models.DateTimeField(_("recorded at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 
+    objects = OfAccountQuerySet.as_manager()
+
     class Meta:
         db_table = "reconcile_runs"
         verbose_name = _("reconciliation")
@@ -88,6 +91,8 @@ class ReconcileBreak(models.Model):
     over_at = models.DateTimeField(_("over since"), null=True, editable=False, help_text=_("Machine time."))
     over_by = models.CharField(_("ended by"), max_length=150, blank=True, editable=False)
     over_reason = models.CharField(_("why it is over"), max_length=255, blank=True, editable=False)
+
+    objects = OfAccountQuerySet.as_manager()
 
     class Meta:
         db_table = "reconcile_breaks"
@@ -121,6 +126,8 @@ class ExternalOrder(models.Model):
     filled_amount = MoneyField(_("filled"), editable=False, help_text=_("Base currency."))
     created_at = models.DateTimeField(_("created at"), editable=False, help_text=_("Market time."))
     recorded_at = models.DateTimeField(_("first seen"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    objects = OfAccountQuerySet.as_manager()
 
     class Meta:
         db_table = "external_orders"

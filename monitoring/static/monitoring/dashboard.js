@@ -309,11 +309,7 @@
       if (account_id === chosenAccount) drawChart();
     },
     order({ status }) { if (status === "unknown" || status === "disputed" || state.attention.unknown_orders) ask(); },
-    kill_switches({ kill_switches, as_of }) {
-      if (isOlder("kill_switches", 0, as_of)) return;
-      state.attention.kill_switches = kill_switches;
-      drawNotices();
-    },
+    kill_switches() { ask(); },
     live({ is_live, cause }) { show(is_live ? "live" : cause === "connecting" ? "connecting" : "away", cause); },
     error({ message }) { console.warn(message); },
   };

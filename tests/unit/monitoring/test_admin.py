@@ -115,7 +115,7 @@ def test_an_operator_sees_only_own_bots(client: Client) -> None:
     client.force_login(mine.user)
 
     assert b"theirs" not in client.get(page("trading.bot")).content
-    assert client.get(page("trading.bot", "change", theirs.pk)).status_code == 302
+    assert client.get(page("trading.bot", "change", theirs.pk)).status_code == 404
 
 
 def test_the_first_page_opens(boss: Client) -> None:
