@@ -81,7 +81,7 @@ BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Rows everybody with the model's permission shares. Every other admin shows one owner's rows, and must be isolated.
 SHARED = {
-    *("accounts_auditentry", "accounts_user", "auth_group", "monitoring_systemlog"),
+    *("accounts_auditentry", "accounts_user", "auth_group", "monitoring_systemlog", "monitoring_backup"),
     *("trading_krwrate", "trading_simulatedmarket", "trading_lease", "trading_botconfig", "trading_configversion"),
     *("trading_venueaccount", "trading_venueorder", "trading_venuefill"),  # and only for those who see all owners
     *("trading_analyst", "trading_prompttemplate", "risk_symbolgroup"),
