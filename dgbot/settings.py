@@ -223,6 +223,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once instead of filling unread
 CELERY_TASK_ROUTES = {
     "trading.tasks.take_snapshots": {"queue": "default"},
+    "trading.tasks.compare_with_engine": {"queue": "backtests"},
     "trading.tasks.*": {"queue": "cycles"},
     "backtests.tasks.sync*": {"queue": "data_ingestion"},
     "backtests.tasks.import*": {"queue": "data_ingestion"},

@@ -26,6 +26,7 @@ SWEEP = "Unfinished cycles (every 15 seconds)"
 RATES = "Rates in KRW (every 20 seconds)"
 CLEAN_UP = "Clean-up (daily)"
 CHECK_BOOKS = "Check of the books (daily)"
+PARITY = "Comparison with the engine (nightly)"
 
 DEMO = "Demo bot (simulated)"
 DEMO_CASH = Decimal(10_000_000)
@@ -63,6 +64,7 @@ def create_schedules() -> str | None:
         _schedule(CLEAN_UP, "monitoring.tasks.clean_up", crontab=_daily(hour=4, minute=30)),
         _schedule(RATES, "trading.tasks.refresh_krw_rates", interval=_interval(ASKED_EVERY_S), expires_s=ASKED_EVERY_S),
         _schedule(CHECK_BOOKS, "trading.tasks.check_books", crontab=_daily(hour=3, minute=50)),
+        _schedule(PARITY, "trading.tasks.compare_with_engine", crontab=_daily(hour=5, minute=10)),
         _schedule(SWEEP, "trading.tasks.sweep_cycles", interval=_interval(15), expires_s=60),
     ]
     added = [name for name in made if name]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from datetime import datetime
 from typing import Any, cast
 
@@ -94,6 +95,19 @@ def check_books() -> str:
     if found:
         raise BooksDisagree(f"{len(found)} figures do not follow from the append-only rows; the first: {found[0]}.")
     return "all figures follow from the append-only rows"
+
+
+@shared_task
+def compare_with_engine() -> str:
+    """Compare every running bot's trades with the engine's, each on its own: one that cannot be compared says why and stops no other."""
+    from trading.services import parity  # with engine and strategies, which no other task of this module needs
+
+    runs = [parity.run(bot_pk) for bot_pk in parity.bots_to_compare()]
+    counts = Counter(run.verdict for run in runs)
+    defects = sum(run.kinds.get("defect", 0) for run in runs)
+    if defects:
+        log.error("parity: %s differences of %s bots are explained by nothing that is stored", defects, counts["differs"])
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no bot runs"
 
 
 def _run(*, bot_id: int, slots: list[str], trigger: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.replay import plain_loop
 from tests.replay.conftest import CASH, replay_file
 from tests.replay.plain_loop import day
-from tests.replay.test_simulated_file import assert_books_balance, assert_no_candle_of_the_future, fills_of
+from tests.replay.test_simulated_file import assert_books_balance, assert_equal_to_the_engine, assert_no_candle_of_the_future, fills_of
 from trading.models import Cycle
 
 DATA = Path(os.environ.get("DGBOT_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -40,6 +40,7 @@ def test_a_year_of_recorded_hours_trades_as_the_plain_loop_does_and_twice_the_sa
     assert len(slots) == HOURS_OF_2023
     assert replay.bot.decisions.exclude(anchor_at=bars[0].at).count() == 0
     assert_books_balance(replay.bot.pk, cash=expected.cash)
+    assert_equal_to_the_engine(replay)
     assert_no_candle_of_the_future(replay.bot.pk)
 
     _again, second = replay_file(FILE, start=start, end=end, now=datetime.now(tz=UTC))

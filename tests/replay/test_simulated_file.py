@@ -18,7 +18,7 @@ from tests.scale import scale
 from trading.exchanges.simulated_market import SimulatedMarket
 from trading.models import Cycle, Decision, Order, StageResult, Trade
 from trading.selectors.replays import Summary
-from trading.services import decision_records
+from trading.services import decision_records, parity, replaying
 from trading.services.positions import sums_from_trades
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
@@ -50,6 +50,7 @@ def test_a_replay_trades_as_a_plain_loop_with_the_same_rules_does(recording: Pat
     assert len(expected.fills) >= 10, "a market that hardly trades proves nothing"
     assert summary.fees == f"{expected.fees.normalize():f}"
     assert_books_balance(replay.bot.pk, cash=expected.cash)
+    assert_equal_to_the_engine(replay)
     assert_no_candle_of_the_future(replay.bot.pk)
     assert_budget(counts, bot_id=replay.bot.pk)
 
@@ -70,6 +71,13 @@ def test_two_replays_of_one_file_do_the_same(recording: Path, ready: None) -> No
 def fills_of(summary: Summary) -> list[plain_loop.Fill]:
     """A summary's fills as the loop tells them."""
     return [(fill["slot"], fill["side"], fill["price"], fill["lots"]) for fill in summary.fills]
+
+
+def assert_equal_to_the_engine(replay: replaying.Replay) -> None:
+    """Every trade is the engine's, as the nightly comparison says."""
+    report = parity.check(parity.bot_of(replay.bot.pk), candles=replay.quotes.recording)
+    assert report.is_equal, report.as_row()["differences"]
+    assert len(report.compared.pairs) == Trade.objects.filter(bot=replay.bot).count()
 
 
 def assert_books_balance(bot_id: int, *, cash: plain_loop.D) -> None:
@@ -105,7 +113,6 @@ def assert_budget(counts: Counts, *, bot_id: int) -> None:
 
 def test_a_slot_with_an_order_keeps_its_budget(recording: Path, ready: None) -> None:
     from backtests.candles.importing import read_file
-    from trading.services import replaying
 
     candles = read_file(recording, exchange="upbit", symbol="KRW-BTC", now=datetime.now(tz=UTC)).candles
     start = ORIGIN

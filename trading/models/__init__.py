@@ -13,6 +13,7 @@ from trading.models.leases import Lease
 from trading.models.ledger import LedgerEntry
 from trading.models.margins import MarginSetting
 from trading.models.orders import CancelCommand, Order, OrderEvent, OrderInquiry, OrderSend, SendResult
+from trading.models.parity import ParityRun, ParityVerdict
 from trading.models.positions import Position
 from trading.models.rates import KrwRate
 from trading.models.reconcile import BreakKind, ExternalOrder, ReconcileBreak, ReconcileRun, Stream, Watermark
@@ -56,6 +57,8 @@ __all__ = [
     "OrderEvent",
     "OrderInquiry",
     "OrderSend",
+    "ParityRun",
+    "ParityVerdict",
     "PortfolioSnapshot",
     "Position",
     "PriceAlarm",
