@@ -131,7 +131,14 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         _text("SMTP_PASSWORD", "Password at the mail server.", secret=True),
         _text("SMTP_FROM_ADDR", "Sender of mails."),
         _text("AWS_BUCKET_NAME", "Bucket for backtest results; empty means local files."),
-        _text("AWS_REGION", "Region of the bucket."),
+        _text("AWS_REGION", "Region of the bucket.", default="us-east-1"),
+        _text("AWS_ACCESS_KEY_ID", "Key for the bucket; empty: the machine's own role.", secret=True),
+        _text("AWS_SECRET_ACCESS_KEY", "Its secret.", secret=True),
+        Variable("DGBOT_S3_URL", "Address of an S3 that is not Amazon's, such as MinIO.", "url", schemes=("http", "https")),
+        Variable("DGBOT_RESULT_DAYS", "Days a backtest's files are kept, unless it is pinned.", "integer", 30, minimum=1, maximum=3650),
+        Variable(
+            "DGBOT_RUN_ATTEMPTS", "Attempts at a backtest whose worker dies or whose storage fails.", "integer", 3, minimum=1, maximum=20
+        ),
     ),
     "Waits, seconds (change them only with a reason)": (
         _seconds("DGBOT_GATEWAY_SWEEP_S", 1.0, "The gateway looks for planned orders even without a doorbell.", maximum=60),
@@ -163,6 +170,9 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         _seconds("DGBOT_ABSENT_HOLD_S", 900.0, "What an absent entry reserved is kept for this time.", minimum=0.05, maximum=86_400),
         _seconds("DGBOT_CANCEL_AGAIN_S", 5.0, "An order still open after a cancel is cancelled again.", minimum=0.05),
         _seconds("DGBOT_ANSWER_TIMEOUT_S", 8.0, "An exchange's answer that takes longer is not waited for.", minimum=0.2, maximum=60),
+        _seconds("DGBOT_RUN_LEASE_S", 20.0, "Life of a backtest worker's lease.", minimum=0.5),
+        _seconds("DGBOT_RUN_RETRY_S", 10.0, "Pause before a failed backtest is tried again; doubles each time."),
+        _seconds("DGBOT_RUN_LIMIT_S", 3600.0, "A backtest or sweep that works for longer is given up.", minimum=1, maximum=86_400),
         _seconds("DGBOT_HEARTBEAT_S", 5.0, "Pause between two heartbeats of a process.", minimum=0.5, maximum=300),
         Variable(
             "DGBOT_SIMULATED_FAST_SLOTS",

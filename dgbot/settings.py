@@ -263,10 +263,26 @@ STATIC_URL = "static/"
 STATIC_ROOT = PLACES.static
 _litecharts = find_spec("litecharts")
 STATICFILES_DIRS: list[Any] = [("vendor/lwc", Path(_litecharts.origin).parent / "js")] if _litecharts and _litecharts.origin else []
-STORAGES = {
+STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "dgbot.statics.CollectedOrPlainStorage"},
 }
+if ENV["AWS_BUCKET_NAME"]:
+    STORAGES["results_bucket"] = {
+        "BACKEND": "backtests.storage.bucket.ResultBucket",
+        "OPTIONS": {
+            "bucket_name": ENV["AWS_BUCKET_NAME"],
+            "region_name": ENV["AWS_REGION"],
+            "access_key": ENV["AWS_ACCESS_KEY_ID"] or None,
+            "secret_key": ENV["AWS_SECRET_ACCESS_KEY"] or None,
+            "endpoint_url": ENV["DGBOT_S3_URL"] or None,
+        },
+    }
+RESULT_DAYS: int = ENV["DGBOT_RESULT_DAYS"]
+RUN_ATTEMPTS: int = ENV["DGBOT_RUN_ATTEMPTS"]
+RUN_LEASE_S: float = ENV["DGBOT_RUN_LEASE_S"]
+RUN_RETRY_S: float = ENV["DGBOT_RUN_RETRY_S"]
+RUN_LIMIT_S: float = ENV["DGBOT_RUN_LIMIT_S"]
 MEDIA_ROOT = DATA_DIR / "media"
 WHITENOISE_USE_FINDERS = DEBUG or not (STATIC_ROOT / "staticfiles.json").exists()  # uncollected files are served from where they lie
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -13,6 +13,7 @@ _SEEN = [
     *(f"risk.view_{name}" for name in ("riskprofile", "riskstate", "riskevent", "reservation", "killswitch", "killswitchchange")),
     *(f"risk.view_{name}" for name in ("accountlimits", "botlimits", "limitchange", "symbolgroup", "transfer")),
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
+    *(f"backtests.view_{name}" for name in ("backtestrun", "sweep", "resultfile")),
     "django_celery_beat.view_periodictask",
 ]
 _SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
@@ -23,6 +24,7 @@ _STEERED = [
     "risk.add_killswitch",  # to raise it; lowering is for those who may change it
     "backtests.add_candleseries",  # upload
     "backtests.add_candlesync",
+    *(f"backtests.{deed}_{name}" for deed in ("add", "change") for name in ("backtestrun", "sweep")),  # to start; to cancel, retry and pin
     *(f"django_celery_beat.{deed}_{name}" for deed in ("add", "change", "view") for name in _SCHEDULES),
 ]
 _LIMITED = [
