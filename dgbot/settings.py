@@ -3,12 +3,14 @@
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import environ
+from cryptography.fernet import Fernet
 
 from dgbot import env
 from dgbot.core import crash
@@ -36,6 +38,16 @@ OPENAI_BASE_URL: str = ENV["OPENAI_BASE_URL"]
 RISK_TIMEZONE: str = ENV["DGBOT_RISK_TIMEZONE"]
 DEPLOYMENT: str = ENV["DGBOT_DEPLOYMENT"]
 METRICS_TOKEN: str = ENV["DGBOT_METRICS_TOKEN"]
+TELEGRAM_BOT_TOKEN: str = ENV["TELEGRAM_BOT_TOKEN"] if ENV["TELEGRAM_ENABLED"] else ""
+TELEGRAM_CHAT_ID: str = ENV["TELEGRAM_CHAT_ID"]
+TELEGRAM_URL: str = ENV["DGBOT_TELEGRAM_URL"] or "https://api.telegram.org"
+SLACK_WEBHOOK_URL: str = ENV["SLACK_WEBHOOK_URL"]
+SMTP_HOST: str = ENV["SMTP_HOST"]
+SMTP_PORT: int = ENV["SMTP_PORT"]
+SMTP_USER: str = ENV["SMTP_USER"]
+SMTP_PASSWORD: str = ENV["SMTP_PASSWORD"]
+SMTP_FROM_ADDR: str = ENV["SMTP_FROM_ADDR"]
+PRIVATE_ADDRESSES: bool = ENV["DGBOT_PRIVATE_ADDRESSES"]
 TRADING_SYMBOL: str = ENV["TRADING_SYMBOL"]
 TRADING_AMOUNT = ENV["TRADING_AMOUNT"]
 SCHEDULER_ENABLED: bool = ENV["SCHEDULER_ENABLED"]
@@ -63,15 +75,15 @@ PUBLIC_KEY_FILE = DATA_DIR / "sealing.pub"  # seals; anybody may read it
 SIMULATED_FAST_SLOTS: int = ENV["DGBOT_SIMULATED_FAST_SLOTS"]
 
 
-def _kept_secret_key() -> str:
-    """The key generated for this data folder. Only its owner may read it; two first starts agree on one."""
-    path = DATA_DIR / "secret_key"
+def _kept_secret(name: str, make: Callable[[], str]) -> str:
+    """A secret generated for this data folder. Only its owner may read it; two first starts agree on one."""
+    path = DATA_DIR / name
     try:
         DATA_DIR.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        draft = path.with_name(f"{name}.{secrets.token_hex(4)}")
         if not path.exists():
             draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(50))
+            draft.write_text(make())
             try:
                 path.hardlink_to(draft)
             except FileExistsError:
@@ -80,10 +92,11 @@ def _kept_secret_key() -> str:
                 draft.unlink()
         return path.read_text()
     except OSError:
-        return secrets.token_urlsafe(50)  # a data folder that cannot be written is a system check's sentence, not a traceback
+        return make()  # a data folder that cannot be written is a system check's sentence, not a traceback
 
 
-SECRET_KEY = ENV["DGBOT_SECRET_KEY"] or _kept_secret_key()
+SECRET_KEY = ENV["DGBOT_SECRET_KEY"] or _kept_secret("secret_key", lambda: secrets.token_urlsafe(50))
+FIELD_KEYS: list[str] = list(ENV["DGBOT_FIELD_KEYS"]) or [_kept_secret("field_key", lambda: Fernet.generate_key().decode())]
 
 # --- Applications ---
 AUTH_USER_MODEL = "accounts.User"
@@ -145,7 +158,7 @@ PROMETHEUS_EXPORT_MIGRATIONS = False  # would query the database at every import
 SILENCED_SYSTEM_CHECKS: list[str] = []
 
 # --- PostgreSQL: the one database engine ---
-LONG_RUNNING = ("worker", "gateway", "guardian", "ticker")
+LONG_RUNNING = ("worker", "gateway", "guardian", "ticker", "notifier")
 
 
 def _database(url: str) -> dict[str, Any]:

@@ -18,12 +18,18 @@ class MonitoringConfig(AppConfig):
         """Listen to trading's news, keep a process's log in the database, and have partitions made at start."""
         from dgbot.base import seeds
         from monitoring import live, logs
+        from monitoring.notifications import bell
+        from monitoring.notifications import seeds as notifications
         from monitoring.seeds import create_schedules
 
         seeds.register(80, "log partitions", lambda: logs.ensure_partitions(datetime.now(tz=UTC)))
         seeds.register(81, "monitoring's schedules", create_schedules)
+        seeds.register(85, "notification channels", notifications.create_channels)
+        seeds.register(86, "notification read marks", notifications.begin_reading)
+        seeds.register(87, "notification schedules", notifications.create_schedules)
         if settings.TESTING:
             return  # a test that wants them asks
         live.connect()
+        bell.listen()
         if settings.PROCESS:
             logs.attach()

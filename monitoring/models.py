@@ -4,6 +4,17 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from monitoring.backups.models import Backup as Backup  # noqa: PLC0414  Django looks for models here
+from monitoring.notifications.models import (  # noqa: F401  Django finds the models of an app here
+    Channel,
+    ChatOffset,
+    Delivery,
+    LinkCode,
+    Notification,
+    PendingDeed,
+    ReadMark,
+    Recipient,
+    ToldState,
+)
 
 
 class LogLevel(models.TextChoices):

@@ -10,6 +10,7 @@ from dgbot.core.errors import BadInput
 from monitoring import cleaning
 from monitoring.backups import keeping, making
 from monitoring.backups.models import BackupReason
+from monitoring.notifications import reports
 
 BACKUP_LIMIT_S = 3600
 BACKUP_TRIES, BACKUP_PAUSE_S = 3, 300
@@ -35,3 +36,9 @@ def back_up(self: Any) -> str:
 def clean_backups() -> str:
     """Remove backups older than seven days."""
     return f"{keeping.clean_up()} removed"
+
+
+@shared_task
+def notify_daily_reports() -> str:
+    """Write yesterday's report for everybody who wants one."""
+    return f"{reports.write_reports(now=datetime.now(tz=UTC))} reports written"

@@ -15,7 +15,8 @@ WITHOUT_SERVERS = frozenset(
     ("check", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages", "startapp", "version", "--version")
 )
 
-LOOPS = {"run_gateway": "gateway", "run_guardian": "guardian", "run_ticker": "ticker"}  # processes, however they were started
+# Processes, however they were started.
+LOOPS = {"run_gateway": "gateway", "run_guardian": "guardian", "run_ticker": "ticker", "run_notifier": "notifier"}
 
 
 def run(arguments: Sequence[str]) -> int:

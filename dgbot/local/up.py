@@ -168,6 +168,7 @@ def programs(host: str, port: int) -> list[Program]:
         Program("gateway", [*manage, "run_gateway"]),
         Program("guardian", [*manage, "run_guardian"]),
         Program("ticker", [*manage, "run_ticker"]),
+        Program("notifier", [*manage, "run_notifier"]),
     ]
 
 

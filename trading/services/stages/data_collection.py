@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from backtests.candles.series import Candles
+from backtests.conditions import summary
 from dgbot.core.errors import BadInput, ExchangeUnavailable
 from dgbot.core.interval import Interval
 from dgbot.core.types import OrderBook, Ticker
@@ -54,6 +55,7 @@ def outcome(collected: Collected, *, slot: datetime) -> Outcome:
             "last_opened_at": _iso(candles.last_opened_at),
             "known_at": _iso(candles.last_closed_at),
         },
+        "market": None if candles is None or not len(candles) else summary.newest(candles),
         "price": None if collected.ticker is None else {"value": str(collected.ticker.price), "known_at": _iso(collected.ticker.known_at)},
         "book": None
         if collected.book is None
