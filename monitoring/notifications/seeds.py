@@ -7,8 +7,6 @@ from django.contrib.auth import get_user_model
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from dgbot.accounts import audit
-from monitoring.notifications import reader
-from monitoring.notifications.channels import shown
 from monitoring.notifications.kinds import Medium
 from monitoring.notifications.models import Channel
 
@@ -33,6 +31,8 @@ def create_channels() -> str | None:
 
 def begin_reading() -> None:
     """Tell what happens from now on."""
+    from monitoring.notifications import reader  # every process loads this module, and only the notifier needs what that reads
+
     reader.begin()
 
 
@@ -47,6 +47,8 @@ def create_schedules() -> str | None:
 
 
 def _create(user_id: int, name: str, *, medium: Medium, address: str) -> bool:
+    from monitoring.notifications.channels import shown
+
     if Channel.objects.filter(user_id=user_id, name=name).exists():
         return False
     is_person = medium is Medium.TELEGRAM and address.isdigit()  # groups have negative numbers
