@@ -359,7 +359,7 @@ UNFOLD = {
     "SHOW_HISTORY": False,  # of recent actions; the audit log says more
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
-    "STYLES": ["monitoring.admin.style"],
+    "STYLES": ["monitoring.admin.style", "trading.admin.history.style"],
     "COLORS": {  # the blue of our pages
         "primary": {
             "50": "#eef4ff",

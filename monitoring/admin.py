@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.templatetags.static import static
@@ -15,22 +16,41 @@ from django_celery_beat.models import PeriodicTask
 from dgbot.accounts import jobs
 from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import short, state_badge
+from dgbot.base.filters import by_period
+from dgbot.base.history import HistoryAdmin, Totals, totals
 from monitoring import selectors
 from monitoring.backups.models import BackupState
 from monitoring.models import Backup, LogLevel, SystemLog
 from trading.models import Bot, BotStatus, Order, Position
+from trading.selectors.searching import by_words
 
 BACKUP_TONE = {BackupState.RUNNING: "quiet", BackupState.DONE: "good", BackupState.FAILED: "bad"}
 TONE = {LogLevel.INFO: "quiet", LogLevel.WARNING: "warn", LogLevel.ERROR: "bad", LogLevel.CRITICAL: "bad"}
 
 
 @admin.register(SystemLog)
-class SystemLogAdmin(FactAdmin):
+class SystemLogAdmin(HistoryAdmin):
     """What the platform said about itself."""
 
     list_display = ("created_at", "how", "what", "where")
-    list_filter = ("level", "created_at")
+    list_filter = (by_period("created_at"), "level")
+    search_fields = ("message",)
+    search_help_text = _("Words of the message, or their beginnings.")
     ordering = ("-created_at", "-id")
+    export_paths = ("id", "created_at", "level", "message", "context__logger")
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """Words of the message."""
+        return by_words(rows, term, field="message")
+
+    def totals_of(self, rows: QuerySet[Any]) -> Totals:
+        """How many of each level."""
+        labels = dict(LogLevel.choices)
+        return totals(
+            rows,
+            lambda groups: ((labels.get(group["level"], group["level"]), f"{group['count']:,}") for group in groups),
+            by={"level": "level"},
+        )
 
     @admin.display(description=_("level"), ordering="level")
     def how(self, line: SystemLog) -> SafeString:

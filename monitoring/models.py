@@ -1,5 +1,7 @@
 """What the platform said about itself."""
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -42,6 +44,8 @@ class SystemLog(models.Model):
             models.Index(fields=["level"], name="system_logs_level"),
             models.Index(fields=["created_at"], name="system_logs_created_at"),
             models.Index(fields=["level", "created_at"], name="system_logs_level_created_at"),
+            # The search box reads messages by their words.
+            GinIndex(SearchVector("message", config="simple"), name="system_logs_message_words"),
         ]
 
     def __str__(self) -> str:

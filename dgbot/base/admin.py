@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import ShowFacets
 from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
 from django.db import connection, models
@@ -15,6 +16,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from dgbot.base.fields import MoneyField
+from dgbot.base.keyset import KeysetChangeList, columns_of
 from dgbot.base.querysets import SEES_ALL
 from dgbot.core.money import plain
 
@@ -102,16 +104,28 @@ class NoWrites:
 
 
 class FactAdmin(NoWrites, HouseAdmin):
-    """Rows that record what happened. Every money column is shown with all its digits and no trailing zero."""
+    """Rows that record what happened. Every money column is shown with all its digits and no trailing zero.
+
+    A list ordered by its newest is cut along that order and counts nothing, see `keyset`.
+    """
 
     paginator = EstimatingPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # each would count the whole table
     actions = None
 
     def __init__(self, model: Any, admin_site: Any) -> None:
         super().__init__(model, admin_site)
         for field in _money_fields(model):
             setattr(self, f"{field.name}_exact", _exact(field))
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[Any]:
+        """Pages without numbers, where the order allows it."""
+        return KeysetChangeList if columns_of(self.ordering) else super().get_changelist(request, **options)
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        """Such a list keeps its order: another one would have to be sorted whole."""
+        return () if columns_of(self.ordering) else super().get_sortable_by(request)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
         """Every column in its order."""

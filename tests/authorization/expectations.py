@@ -133,6 +133,10 @@ def _of_page(page: str, *, key: str, app: str, model: str, is_fact: bool) -> Exp
         "changelist": Expected(view, staff=True),
         "add": Expected(add if may_add else (NOBODY,), staff=True),
         "history": Expected(view, owned=owned, staff=True),
+        "export_csv": Expected(view, staff=True),
+        "export_excel": Expected(view, staff=True),
+        "why": Expected(view, owned=owned, staff=True),
+        "why_candles": Expected(view, owned=owned, staff=True),
         "delete": Expected((f"{app}.delete_{model}",) if key in DELETABLE else (NOBODY,), owned=owned, staff=True),
         "change": Expected(view, owned=owned, staff=True, posts_need=change),
     }.get(page)

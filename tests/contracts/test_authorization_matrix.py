@@ -153,7 +153,7 @@ def tried(route: Route, values: dict[str, Any], visitor: Visitor, *, opens: bool
         told = f"{method} {route.name} as {visitor.name}"
         if outcome(answer) not in right:
             wrong.append(f"{told}: {outcome(answer)} ({answer.status_code}), not {' or '.join(sorted(right))}")
-        if not (who is None or visitor.is_owner or who.has_perm(SEES_ALL)) and WORD.encode() in answer.content:
+        if not (who is None or visitor.is_owner or who.has_perm(SEES_ALL)) and WORD.encode() in answer.getvalue():
             wrong.append(f"{told}: shows {WORD}")
     return wrong
 

@@ -3,15 +3,28 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from dgbot.base.admin import FactAdmin, FactInline
 from dgbot.base.badges import mode_badge, number, short, state_badge
+from dgbot.base.filters import by_period, one_of
+from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import tones
-from trading.models import Cycle, CycleStatus, Decision, Lease, StageResult
+from trading.admin.history import BotFilter, ModeFilter, SymbolFilter
+from trading.models import Analyst, Cycle, CycleStatus, Decision, Lease, StageResult
+from trading.models.bots import RULES
+from trading.models.decisions import DECISIONS
+from trading.selectors.searching import by_words, symbols_beginning
 
+AnalystFilter = one_of(
+    "analyst",
+    _("analyst"),
+    lambda _request: [(name, name) for name in (RULES, *Analyst.objects.order_by("name").values_list("name", flat=True))],
+)
 ANSWERS = {"passed": _("passed"), "blocked": _("blocked"), "unknown": _("cannot decide")}
 
 
@@ -59,7 +72,7 @@ class CycleAdmin(FactAdmin):
     """One run of the pipeline each."""
 
     list_display = ("slot", "bot", "mode_shown", "state", "how", "trigger", "took")
-    list_filter = ("status", "trigger", "mode", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_filter = (by_period("slot"), "status", "trigger", BotFilter, ModeFilter)
     list_select_related = ("bot", "account")
     ordering = ("-id",)
     inlines = (StageInline, DecisionInline)
@@ -106,15 +119,34 @@ class StageResultAdmin(FactAdmin):
 
 
 @admin.register(Decision)
-class DecisionAdmin(FactAdmin):
+class DecisionAdmin(HistoryAdmin):
     """What was answered, and on what it was based."""
 
     list_display = ("created_at", "bot", "mode_shown", "symbol", "answer", "sure", "why", "analyst")
-    list_filter = ("decision", "mode", "analyst", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_filter = (by_period("created_at"), "decision", BotFilter, SymbolFilter, AnalystFilter, ModeFilter)
     list_select_related = ("bot", "account")
-    search_fields = ("symbol__startswith",)
-    ordering = ("-id",)
+    search_fields = ("symbol", "reason")
+    search_help_text = _("The beginning of a symbol, or words of the reason.")
+    ordering = ("-created_at", "-id")
+    export_paths = (
+        *("id", "created_at", "bot__name", "account__name", "mode", "symbol", "decision", "confidence", "analyst", "reason"),
+        *("candle_count", "anchor_at", "candles_hash", "previous_hash", "hash", "cycle_id"),
+    )
     readonly_fields = ("rules_shown", "filter_shown")
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """A symbol's beginning, else words of the reason."""
+        symbols = symbols_beginning(term, user=request.user)
+        return rows.filter(symbol__in=symbols) if symbols else by_words(rows, term, field="reason")
+
+    def totals_of(self, rows: QuerySet[Any]) -> Totals:
+        """How often each answer was given."""
+        labels = dict(DECISIONS)
+        return totals(
+            rows,
+            lambda groups: ((labels.get(group["decision"], group["decision"]), f"{group['count']:,}") for group in groups),
+            by={"decision": "decision"},
+        )
 
     @admin.display(description=_("validator, rule by rule"))
     def rules_shown(self, decision: Decision) -> SafeString:

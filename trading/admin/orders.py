@@ -13,10 +13,15 @@ from unfold.decorators import action
 from dgbot.base.admin import FactAdmin, FactInline
 from dgbot.base.badges import mode_badge, number, quantity, state_badge
 from dgbot.base.display import amount, money
+from dgbot.base.filters import by_period
+from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import steering, tones
 from trading.admin.by_hand import ActsByHand
+from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
 from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Status
 from trading.models import Order, OrderEvent, OrderSend, Trade
+from trading.models.orders import STATUSES
+from trading.selectors.searching import by_symbol_or_id
 
 
 class NeedsAttention(admin.SimpleListFilter):
@@ -86,18 +91,36 @@ class TradeInline(FactInline):
 
 
 @admin.register(Order)
-class OrderAdmin(ActsByHand, FactAdmin):
+class OrderAdmin(ActsByHand, HistoryAdmin):
     """Our intents and what became of them."""
 
     list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message")
-    list_filter = (NeedsAttention, "status", "side", "purpose", "mode", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_filter = (by_period("created_at"), NeedsAttention, BotFilter, SymbolFilter, "side", "status", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
-    search_fields = ("=client_id", "=exchange_order_id", "symbol__startswith")
+    search_fields = ("symbol", "client_id", "exchange_order_id")
     search_help_text = _("Client id or exchange order id, whole; or the beginning of a symbol.")
-    ordering = ("-id",)
+    ordering = ("-created_at", "-id")
+    export_paths = (
+        *("id", "created_at", "bot__name", "account__name", "mode", "symbol", "side", "order_type", "purpose", "exit_reason", "price"),
+        *("amount", "quote_amount", "filled_amount", "account__quote_currency", "status", "error_message", "client_id"),
+        *("exchange_order_id", "cycle_id", "position_id", "recorded_at", "updated_at"),
+    )
     inlines = (EventInline, SendInline, TradeInline)
 
     actions_detail = ("cancel",)
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """A symbol's beginning, or an order's id of ours or of the exchange."""
+        return by_symbol_or_id(rows, term, user=request.user, ids=("client_id", "exchange_order_id"))
+
+    def totals_of(self, rows: QuerySet[Any]) -> Totals:
+        """How many are in which state."""
+        labels = dict(STATUSES)
+        return totals(
+            rows,
+            lambda groups: ((labels.get(group["status"], group["status"]), f"{group['count']:,}") for group in groups),
+            by={"status": "status"},
+        )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
         """Every column, then what the book was expected to give."""

@@ -1,10 +1,11 @@
 """Trades and the positions they add up to."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -13,28 +14,45 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from unfold.decorators import action
 
-from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import mode_badge, number, profit, quantity, state_badge
 from dgbot.base.display import age, amount, money, percent
+from dgbot.base.filters import by_period
+from dgbot.base.history import HistoryAdmin, Totals, totals
 from dgbot.core.money import plain
 from dgbot.core.types import Mode
 from trading import steering
 from trading.admin.by_hand import ActsByHand
+from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
 from trading.admin.orders import TradeInline
 from trading.admin.protection import protection_of
 from trading.models import Position, Trade
+from trading.selectors.searching import by_symbol_or_id, symbols_beginning
 
 
 @admin.register(Trade)
-class TradeAdmin(FactAdmin):
+class TradeAdmin(HistoryAdmin):
     """Every fill; never edited, never deleted."""
 
     list_display = ("created_at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown")
-    list_filter = ("side", "purpose", "exit_reason", "mode", ("bot", admin.RelatedOnlyFieldListFilter), "created_at")
+    list_filter = (by_period("created_at"), BotFilter, SymbolFilter, "side", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
-    search_fields = ("=exchange_trade_id", "symbol__startswith")
+    search_fields = ("symbol", "exchange_trade_id")
     search_help_text = _("Exchange trade id, whole; or the beginning of a symbol.")
-    ordering = ("-id",)
+    ordering = ("-created_at", "-id")
+    export_paths = (
+        *("id", "created_at", "bot__name", "account__name", "mode", "symbol", "side", "purpose", "exit_reason"),
+        *("price", "amount", "total", "account__quote_currency", "fee", "fee_currency", "status", "exchange_trade_id"),
+        *("order_id", "position_id", "recorded_at"),
+    )
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """A symbol's beginning, or a trade id of the exchange."""
+        return by_symbol_or_id(rows, term, user=request.user, ids=("exchange_trade_id",))
+
+    def totals_of(self, rows: QuerySet[Any]) -> Totals:
+        """Turnover by side, and the fees."""
+        by = {"side": "side", "currency": "account__quote_currency", "fee_currency": "fee_currency"}
+        return totals(rows, _turnover, by=by, sums={"total": "total", "fee": "fee"})
 
     @admin.display(description=_("mode"))
     def mode_shown(self, trade: Trade) -> SafeString:
@@ -91,13 +109,19 @@ class OpenOrClosed(admin.SimpleListFilter):
 
 
 @admin.register(Position)
-class PositionAdmin(ActsByHand, FactAdmin):
+class PositionAdmin(ActsByHand, HistoryAdmin):
     """Stays in a market, with the exits frozen at entry; closed or reduced by hand."""
 
     list_display = ("id", "bot", "mode_shown", "symbol", "state", "held", "entry", "stop", "target", "realised", "exit_reason", "opened_at")
-    list_filter = (OpenOrClosed, "mode", "exit_reason", ("bot", admin.RelatedOnlyFieldListFilter))
+    list_filter = (by_period("opened_at"), OpenOrClosed, BotFilter, SymbolFilter, ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
-    ordering = ("-id",)
+    search_fields = ("symbol",)
+    search_help_text = _("The beginning of a symbol.")
+    ordering = ("-opened_at", "-id")
+    export_paths = (
+        *("id", "opened_at", "closed_at", "bot__name", "account__name", "mode", "symbol", "bought_amount", "bought_total", "sold_total"),
+        *("fees", "account__quote_currency", "amount", "stop_price", "target_price", "trailing_stop_price", "exit_reason"),
+    )
     inlines = (type("PositionTradeInline", (TradeInline,), {"fk_name": "position"}),)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # type: ignore[override]  # a list is a sequence
@@ -105,6 +129,16 @@ class PositionAdmin(ActsByHand, FactAdmin):
         return [*super().get_fields(request, obj), "trailing", "levels", "protected"]
 
     actions_detail = ("close", "reduce")
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """A symbol's beginning."""
+        return rows.filter(symbol__in=symbols_beginning(term, user=request.user))
+
+    def totals_of(self, rows: QuerySet[Any]) -> Totals:
+        """What the closed ones earned."""
+        closed = rows.annotate(is_over=Q(closed_at__isnull=False), profit=F("sold_total") - F("bought_total") - F("fees"))
+        by = {"is_over": "is_over", "currency": "account__quote_currency"}
+        return totals(closed, _earned, by=by, sums={"profit": "profit", "fees": "fees"})
 
     @action(description=_("Close now"), permissions=["operate"], icon="exit_to_app")
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -208,6 +242,25 @@ class PositionAdmin(ActsByHand, FactAdmin):
     def realised(self, position: Position) -> SafeString:
         """Fees included; open positions have none yet."""
         return number("–") if position.is_open else profit(position.realised_profit, position.account.quote_currency)
+
+
+def _turnover(groups: list[dict[str, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Bought and sold in each quote currency, and each currency's fees."""
+    for currency in sorted({group["currency"] for group in groups}):
+        for side, label in (("buy", _("Bought")), ("sell", _("Sold"))):
+            paid = sum((group["total"] for group in groups if (group["currency"], group["side"]) == (currency, side)), Decimal(0))
+            yield label, number(f"{money(paid, currency)} {currency}")
+    for currency in sorted({group["fee_currency"] for group in groups}):
+        fees = sum((group["fee"] for group in groups if group["fee_currency"] == currency), Decimal(0))
+        yield _("Fees"), number(f"{money(fees, currency)} {currency}")
+
+
+def _earned(groups: list[dict[str, Any]]) -> Iterator[tuple[Any, Any]]:
+    """How many are closed, and each currency's profit and fees of these."""
+    yield _("Open"), f"{sum(group['count'] for group in groups if not group['is_over']):,}"
+    for group in (group for group in groups if group["is_over"]):
+        yield _("Realised profit"), format_html("{} {}", profit(group["profit"], group["currency"]), group["currency"])
+        yield _("Fees"), number(f"{money(group['fees'], group['currency'])} {group['currency']}")
 
 
 def _held_now(position: Position) -> list[Any]:

@@ -1,6 +1,7 @@
 """Decisions: what the analyst answered, once per cycle, with all it saw."""
 
 from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -84,6 +85,15 @@ class Decision(models.Model):
             GinIndex(fields=["market_data"], name="ai_decisions_market_data"),
             # The next decision of a bot links to its last one.
             models.Index(fields=["bot", "-id"], name="ai_decisions_bot_newest"),
+            # The list is ordered by time: whatever it is filtered by, its page is the end of one of these.
+            models.Index(fields=["user", "created_at"], name="ai_decisions_user_time"),
+            models.Index(fields=["bot", "created_at"], name="ai_decisions_bot_time"),
+            models.Index(fields=["symbol", "created_at"], name="ai_decisions_symbol_time"),
+            models.Index(fields=["decision", "created_at"], name="ai_decisions_decision_time"),
+            models.Index(fields=["analyst", "created_at"], name="ai_decisions_analyst_time"),
+            models.Index(fields=["mode", "created_at"], name="ai_decisions_mode_time"),
+            # The search box reads reasons by their words, see `selectors.searching`.
+            GinIndex(SearchVector("reason", config="simple"), name="ai_decisions_reason_words"),
         ]
 
     def __str__(self) -> str:

@@ -150,6 +150,13 @@ class Order(models.Model):
             models.Index(fields=["symbol", "status", "created_at"], name="orders_symbol_status_created"),
             # Gateway and reconciliation look for unsettled orders every second; settled ones are nearly all rows.
             models.Index(fields=["account", "id"], condition=~Q(status__in=CLOSED_VALUES), name="orders_unsettled"),
+            # The list is ordered by time: whatever it is filtered by, its page is the end of one of these.
+            models.Index(fields=["user", "created_at"], name="orders_user_created_at"),
+            models.Index(fields=["bot", "created_at"], name="orders_bot_created_at"),
+            models.Index(fields=["symbol", "created_at"], name="orders_symbol_created_at"),
+            models.Index(fields=["status", "created_at"], name="orders_status_created_at"),
+            models.Index(fields=["mode", "created_at"], name="orders_mode_created_at"),
+            models.Index(fields=["exit_reason", "created_at"], condition=~Q(exit_reason=""), name="orders_exit_reason_created_at"),
         ]
 
     def __str__(self) -> str:

@@ -94,6 +94,12 @@ class Position(models.Model):
             # Guardian and gateway ask for open positions all the time; closed ones are nearly all rows.
             models.Index(fields=["account"], condition=Q(closed_at=None), name="positions_open"),
             models.Index(fields=["bot", "-opened_at"], name="positions_bot_newest"),
+            # The list is ordered by the opening, the results by the close.
+            models.Index(fields=["opened_at"], name="positions_opened_at"),
+            models.Index(fields=["user", "opened_at"], name="positions_user_opened_at"),
+            models.Index(fields=["user", "closed_at"], name="positions_user_closed_at"),
+            models.Index(fields=["bot", "closed_at"], name="positions_bot_closed_at"),
+            models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="positions_closed_at"),
         ]
 
     def __str__(self) -> str:

@@ -80,6 +80,11 @@ class Trade(models.Model):
             models.Index(fields=["status"], name="trades_status"),
             models.Index(fields=["created_at"], name="trades_created_at"),
             models.Index(fields=["symbol", "created_at"], name="trades_symbol_created_at"),
+            # The list is ordered by time: whatever it is filtered by, its page is the end of one of these.
+            models.Index(fields=["user", "created_at"], name="trades_user_created_at"),
+            models.Index(fields=["bot", "created_at"], name="trades_bot_created_at"),
+            models.Index(fields=["mode", "created_at"], name="trades_mode_created_at"),
+            models.Index(fields=["exit_reason", "created_at"], condition=~Q(exit_reason=""), name="trades_exit_reason_created_at"),
         ]
 
     def __str__(self) -> str:
