@@ -19,11 +19,22 @@ EXIT_S = 1.0
 
 
 class Background:
-    """Calls `handle` with batches of what was `put`, in order. `handle` must not raise."""
+    """Calls `handle` with batches of what was `put`, in order. `handle` must not raise.
 
-    def __init__(self, name: str, handle: Callable[[list[Any]], None], *, capacity: int = 1000, batch: int = 100) -> None:
+    has_more: whether `handle` has something left to do without a new item; then it is called with an empty batch, now and then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[list[Any]], None],
+        *,
+        capacity: int = 1000,
+        batch: int = 100,
+        has_more: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.dropped = 0
-        self._name, self._handle, self._capacity, self._batch = name, handle, capacity, batch
+        self._name, self._handle, self._capacity, self._batch, self._has_more = name, handle, capacity, batch, has_more
         self._queue: queue.Queue[Any] = queue.Queue(capacity)
         self._pid = 0
         self._lock = threading.Lock()
@@ -71,6 +82,8 @@ class Background:
             batch = [self._queue.get(timeout=IDLE_S)]
         except queue.Empty:
             connections.close_all()
+            if self._has_more():
+                return []
             batch = [self._queue.get()]
         while len(batch) < self._batch:
             try:

@@ -1,7 +1,8 @@
-"""The dashboard's websocket: authenticate, join, deliver. A snapshot first, then numbered events.
+"""The websockets of live pages: authenticate, join, deliver. A snapshot first, then numbered events.
 
 Each frame carries `seq`, counted from 1 per connection, and `as_of`. The page may send `{"type": "refresh"}`.
-Close codes: 4401 the session has ended · 4403 the rights have changed, connect again · 4400 too many unreadable frames.
+Close codes: 4401 the session has ended · 4403 the rights have changed, connect again · 4404 no such bot for this user ·
+4400 too many unreadable frames. Events and snapshots are encoded once for all pages that see the same; only `seq` is a page's own.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from monitoring import events, hub, selectors
+from monitoring import bot_page, events, hub, selectors
+from trading.models import Bot
 
-ENDED, CHANGED, NONSENSE, FAILED = 4401, 4403, 4400, 1011
+ENDED, CHANGED, MISSING, NONSENSE, FAILED = 4401, 4403, 4404, 4400, 1011
 NONSENSE_LIMIT = 20
 FRAME_LIMIT = 1000  # characters; a page has nothing longer to say
 WAITING_LIMIT = 200  # events; a page that is slower gets a snapshot instead
@@ -48,7 +50,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         self.sees_all = await self.user.ahas_perm(SEES_ALL)
         self.group = hub.EVERYONE if self.sees_all else hub.group_of(self.user.pk)
         self.seq = self.nonsense = 0
-        self.waiting: list[dict[str, Any]] = []
+        self.waiting: list[str] = []
         self.is_stale, self.wake = True, asyncio.Event()
         self.wake.set()
         await self.accept()
@@ -75,12 +77,12 @@ class DashboardConsumer(AsyncWebsocketConsumer):
         with override(self._language()):
             await self._send(events.error(_('This frame is not understood. Send {"type": "refresh"} for a new snapshot.')))
 
-    def push(self, event: dict[str, Any]) -> None:
+    def push(self, news: hub.News) -> None:
         """Queue an event; a page that cannot follow gets a snapshot instead."""
         if len(self.waiting) >= WAITING_LIMIT:
             self.refresh()
             return
-        self.waiting.append(event)
+        self.waiting.append(news.text)
         self.wake.set()
 
     def refresh(self) -> None:
@@ -93,6 +95,10 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             await work
         except OSError:
             return  # the page left while something was being sent
+        except RightsChanged:
+            await self.close(CHANGED)
+        except Bot.DoesNotExist:
+            await self.close(MISSING)
         except Exception:
             logger.exception("user=%s dashboard closed: it could not be served", self.user.pk)
             await self.close(FAILED)
@@ -104,11 +110,18 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             if self.is_stale:
                 self.is_stale, self.waiting = False, []
                 await self._send(events.live(is_live=self.hub.is_live, cause=self.hub.cause))
-                await self._send(await sync_to_async(_snapshot)(self.user.pk))
+                await self._send_text(await self.hub.snapshots.take(self._shares_with(), self._snapshot))
                 await asyncio.sleep(self.refresh_pause_s if self.is_stale else 0)
             waiting, self.waiting = self.waiting, []
-            for event in waiting:
-                await self._send(event)
+            for text in waiting:
+                await self._send_text(text)
+
+    def _shares_with(self) -> Any:
+        """Pages with an equal answer see the same snapshot."""
+        return self.group
+
+    def _snapshot(self) -> Any:
+        return selectors.snapshot(_viewer(self.user.pk, sees_all=self.sees_all))
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -125,12 +138,48 @@ class DashboardConsumer(AsyncWebsocketConsumer):
                 return
 
     async def _send(self, frame: Any) -> None:
+        await self._send_text(json.dumps(frame))
+
+    async def _send_text(self, encoded: str) -> None:
+        """encoded: a JSON object that many pages share; this page's number is put at its end."""
         self.seq += 1
-        await self.send(text_data=json.dumps({**frame, "seq": self.seq}))
+        await self.send(text_data=f'{encoded[:-1]}, "seq": {self.seq}}}')
 
     def _language(self) -> str:
         name = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")
         return name if name in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+
+
+class BotConsumer(DashboardConsumer):
+    """One open page of one bot: that bot's events, and a fresh snapshot when its figures follow from them."""
+
+    refresh_pause_s = 1.0
+    soon: asyncio.TimerHandle | None = None
+    moves_figures = frozenset(("trade", "cycle", "bot", "order"))  # limits used, next slot and orders are read, not told
+
+    def push(self, news: hub.News) -> None:
+        """Only what concerns the bot."""
+        if not bot_page.concerns(news.event, bot_pk=self.bot_pk):
+            return
+        super().push(news)
+        if news.event["type"] in self.moves_figures and (self.soon is None or self.soon.when() < asyncio.get_running_loop().time()):
+            # A snapshot after what has been pushed, not instead of it.
+            self.soon = asyncio.get_running_loop().call_later(self.refresh_pause_s, self.refresh)
+
+    @property
+    def bot_pk(self) -> int:
+        """Whose page it is."""
+        return int(self.scope["url_route"]["kwargs"]["bot_pk"])
+
+    def _shares_with(self) -> Any:
+        return self.group, self.bot_pk
+
+    def _snapshot(self) -> Any:
+        return bot_page.snapshot(_viewer(self.user.pk, sees_all=self.sees_all), bot_pk=self.bot_pk)
+
+
+class RightsChanged(Exception):
+    """The user sees more or less than when the page was opened."""
 
 
 def _kind(text: str | None) -> str:
@@ -144,9 +193,12 @@ def _kind(text: str | None) -> str:
     return str(frame.get("type", "")) if isinstance(frame, dict) else ""
 
 
-def _snapshot(user_pk: int) -> events.Snapshot:
-    # The user is read anew: rights are cached on the object.
-    return selectors.snapshot(get_user_model().objects.get(pk=user_pk))
+def _viewer(user_pk: int, *, sees_all: bool) -> Any:
+    """The user, read anew: rights are cached on the object. Raises RightsChanged: what one reading sees is shown to a whole group."""
+    user = get_user_model().objects.get(pk=user_pk)
+    if user.has_perm(SEES_ALL) != sees_all:
+        raise RightsChanged
+    return user
 
 
 def _sees_all(session_key: str | None, user_pk: int) -> bool | None:

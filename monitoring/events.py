@@ -8,7 +8,11 @@ from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from dgbot.base.display import mode_label
+from dgbot.core.interval import Interval
 from dgbot.core.money import EXACT, plain
+from risk.domain.usage import Usage
+from trading.domain.lifecycle import CLOSED as SETTLED
+from trading.services import slots
 
 
 class Reason(TypedDict):
@@ -61,7 +65,19 @@ class BotCard(TypedDict):
     status: str
     status_reason: str
     safe_mode: str
+    is_paused: bool
+    next_at: str | None
+    data_at: str | None
     cycle: CycleCard | None
+
+
+class GuardCard(TypedDict):
+    """One stop that holds for a position now: who keeps it, where it fires, until when it was seen. trigger: quote currency."""
+
+    kept_by: str
+    state: str
+    trigger: str
+    seen_at: str | None
 
 
 class PositionCard(TypedDict):
@@ -84,6 +100,7 @@ class PositionCard(TypedDict):
     unrealised: str | None
     unrealised_rate: str | None
     cause: str
+    guards: list[GuardCard]
 
 
 class DecisionCard(TypedDict):
@@ -168,6 +185,61 @@ class Snapshot(TypedDict):
     accounts: list[AccountCard]
     attention: Attention
     beats: list[BeatCard]
+
+
+class OrderCard(TypedDict):
+    """One order."""
+
+    id: int
+    side: str
+    purpose: str
+    status: str
+    is_settled: bool
+    order_type: str
+    amount: str | None
+    quote_amount: str | None
+    filled_amount: str
+    price: str | None
+    error: str
+    created_at: str
+
+
+class LimitCard(TypedDict):
+    """One limit of a bot and how much of it is used; unknown is null. fraction: share used, 1 blocks entries."""
+
+    code: str
+    value: str | None
+    limit: str | None
+    unit: str
+    fraction: str | None
+    origin: str
+
+
+class Figures(TypedDict):
+    """A bot's money by its newest risk state, quote currency; null while unknown."""
+
+    day: str | None
+    equity: str | None
+    daily_pnl: str | None
+    weekly_pnl: str | None
+    entries_today: int
+
+
+class BotPageSnapshot(TypedDict):
+    """Everything the page of one bot shows."""
+
+    type: Literal["snapshot"]
+    as_of: str
+    bot: BotCard
+    figures: Figures
+    limits: list[LimitCard]
+    limits_cause: str
+    positions: list[PositionCard]
+    cycles: list[CycleCard]
+    decisions: list[DecisionCard]
+    trades: list[TradeCard]
+    orders: list[OrderCard]
+    kill_switches: list[str]
 
 
 class BotEvent(TypedDict):
@@ -294,6 +366,9 @@ def bot_card(bot: Any, cycle: CycleCard | None) -> BotCard:
         "status": bot.status,
         "status_reason": bot.status_reason,
         "safe_mode": _safe_mode(bot.bot_risk) or _safe_mode(bot.account_risk),
+        "is_paused": bot.is_paused,
+        "next_at": _next_at(bot),
+        "data_at": iso(bot.data_at + Interval(bot.interval).length) if bot.data_at and bot.mode in ("paper", "live") else None,
         "cycle": cycle,
     }
 
@@ -346,6 +421,53 @@ def position_card(position: Any) -> PositionCard:
         "unrealised": _text((price - entry) * position.amount) if known else None,
         "unrealised_rate": _text(price / entry - 1) if known else None,
         "cause": cause,
+        "guards": [
+            {"kept_by": guard["kept_by"], "state": guard["state"], "trigger": plain(Decimal(guard["trigger"])), "seen_at": guard["seen"]}
+            for guard in position.guards
+        ],
+    }
+
+
+def order_card(order: Any) -> OrderCard:
+    """`order`."""
+    return {
+        "id": order.pk,
+        "side": order.side,
+        "purpose": order.purpose,
+        "status": order.status,
+        "is_settled": order.status in SETTLED,
+        "order_type": order.order_type,
+        "amount": _text(order.amount),
+        "quote_amount": _text(order.quote_amount),
+        "filled_amount": plain(order.filled_amount),
+        "price": _text(order.price),
+        "error": order.error_message,
+        "created_at": iso(order.created_at),
+    }
+
+
+def limit_card(usage: Usage) -> LimitCard:
+    """One limit and how much of it is used."""
+    return {
+        "code": usage.code,
+        "value": _text(usage.value),
+        "limit": _text(usage.limit),
+        "unit": usage.unit.value,
+        "fraction": None if usage.fraction is None else f"{usage.fraction:.4f}",
+        "origin": usage.origin,
+    }
+
+
+def figures(state: Any) -> Figures:
+    """`state`: the newest risk state, None before the first cycle."""
+    if state is None:
+        return {"day": None, "equity": None, "daily_pnl": None, "weekly_pnl": None, "entries_today": 0}
+    return {
+        "day": state.trading_day.isoformat(),
+        "equity": _text(state.equity),
+        "daily_pnl": _text(state.daily_pnl),
+        "weekly_pnl": _text(state.weekly_pnl),
+        "entries_today": state.daily_trade_count,
     }
 
 
@@ -428,6 +550,14 @@ def badge(mode: str, account: Any) -> str:
 
 def _safe_mode(risk: dict[str, Any] | None) -> str:
     return (risk["reason"] or "safe mode") if risk and risk["safe_mode"] else ""
+
+
+def _next_at(bot: Any) -> str | None:
+    """When its schedule names the next slot, machine time; None while nothing will start by itself."""
+    if not bot.is_running or bot.schedule is None or not bot.schedule.enabled:
+        return None
+    upcoming = slots.upcoming(bot.schedule, now=datetime.now(tz=UTC))
+    return None if upcoming is None else iso(upcoming)
 
 
 def _text(value: Decimal | None) -> str | None:

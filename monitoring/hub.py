@@ -7,6 +7,7 @@ news flows again, because what was published in between is lost.
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import redis.asyncio
@@ -15,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from monitoring import live
+from monitoring.snapshots import SharedSnapshots
 
 SILENCE_S = 5.0  # without news for so long, the connection is probed
 RETRY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
@@ -23,10 +25,18 @@ EVERYONE = "all"
 logger = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    """An open dashboard."""
+@dataclass(frozen=True)
+class News:
+    """One event on its way to pages. text: the event as JSON, encoded once for all of them."""
 
-    def push(self, event: dict[str, Any]) -> None:
+    event: dict[str, Any]
+    text: str
+
+
+class Listener(Protocol):
+    """An open page."""
+
+    def push(self, news: News) -> None:
         """Take an event without waiting."""
 
     def refresh(self) -> None:
@@ -43,6 +53,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.cause = "connecting"
+        self.snapshots = SharedSnapshots()
         self._groups: dict[str, set[Listener]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -102,11 +113,16 @@ class Hub:
             news = json.loads(data)
             owner, event = news["user"], news["event"]
             groups = tuple(self._groups) if owner is None else (EVERYONE, group_of(owner))
+            is_lost = event["type"] == live.LOST
         except (ValueError, TypeError, KeyError):
             logger.warning("a message on %s was not ours and is ignored", live.CHANNEL)
             return
+        told = News(event=event, text=json.dumps(event))
         for listener in set().union(*(self._groups.get(group, ()) for group in groups)):
-            listener.push(event)
+            if is_lost:
+                listener.refresh()
+            else:
+                listener.push(told)
 
 
 def _client() -> redis.asyncio.Redis:

@@ -1,7 +1,8 @@
 """News on its way to open dashboards: the sending half. `hub` is the receiving one.
 
 Signals arrive after commit, in whatever process wrote the row: web, worker, gateway, a command. A background thread reads the
-row and publishes it through Redis, so the writer neither waits nor fails. Publishing is at most once; pages refresh anyway.
+row and publishes it through Redis, so the writer neither waits nor fails. Publishing is at most once. What could not be published
+is owed: as soon as Redis answers again, one `lost` event has every page take a fresh snapshot.
 """
 
 import json
@@ -18,12 +19,13 @@ from django.dispatch import Signal
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from monitoring import selectors
+from monitoring import events, selectors
 from monitoring.background import Background
 from risk.signals import kill_switch_changed
 from trading import signals
 
 CHANNEL = "dgbot:dashboard"
+LOST = "lost"  # an event's type: news before it did not arrive
 TIMEOUT_S = 0.5
 PAUSE_S = 2.0  # after a failure nothing is tried for so long: a dead Redis must not be asked for every fill
 
@@ -47,14 +49,24 @@ class Publisher:
     def __init__(self) -> None:
         self._client: redis.Redis | None = None
         self._silent_until = 0.0
+        self.dropped: Callable[[], int] = lambda: 0  # what the queue could not hold so far
+        self._dropped_told = 0
+        self.owes = False  # something was not published, and pages do not know yet
 
     def handle(self, batch: list[tuple[Callable[[int], Any], int]]) -> None:
-        """Publish each (reader, primary key) of `batch` once, in order. Never raises."""
-        for read, pk in dict.fromkeys(batch):
+        """Publish each (reader, primary key) of `batch` once, in order, and whatever is owed. Never raises.
+
+        An empty batch comes while there is something owed and nothing new.
+        """
+        if self.dropped() != self._dropped_told:
+            self.owes, self._dropped_told = True, self.dropped()
+        for read, pk in [(_lost, 0)] * self.owes + list(dict.fromkeys(batch)):
             if time.monotonic() < self._silent_until:
+                self.owes = True
                 return
             try:
                 self._publish(read(pk))
+                self.owes = self.owes and read is not _lost
             except (redis.RedisError, OSError) as error:
                 self._fail("dashboards get no news: Redis: %s", error)
             except DatabaseError as error:
@@ -78,11 +90,17 @@ class Publisher:
 
     def _fail(self, message: str, error: Exception) -> None:
         logger.warning(message, error)
+        self.owes = True
         self._silent_until = time.monotonic() + PAUSE_S
 
 
+def _lost(_pk: int) -> tuple[None, dict[str, str]]:
+    return None, {"type": LOST, "as_of": events.now_text()}
+
+
 publisher = Publisher()
-background = Background("dashboard news", publisher.handle)
+background = Background("dashboard news", publisher.handle, has_more=lambda: publisher.owes)
+publisher.dropped = lambda: background.dropped
 _is_muted = False
 
 

@@ -8,11 +8,24 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, TextField, When
 from django.db.models.functions import Cast, JSONObject
 
+from backtests.models import CandleSeries
 from dgbot.accounts.models import Heartbeat
 from monitoring import events
 from risk.models import KillSwitch, RiskState
 from trading.domain.stages import STAGES
-from trading.models import Bot, Cycle, Decision, ExchangeAccount, Order, PortfolioSnapshot, Position, StageResult, Trade
+from trading.models import (
+    Bot,
+    Cycle,
+    Decision,
+    ExchangeAccount,
+    Order,
+    PortfolioSnapshot,
+    Position,
+    ProtectiveStop,
+    StageResult,
+    StopState,
+    Trade,
+)
 from trading.services import protection
 
 NEWEST_SHOWN = 30  # decisions and trades on the page
@@ -37,14 +50,16 @@ def snapshot(user: Any) -> events.Snapshot:
     }
 
 
-def bots_shown(bots: QuerySet[Bot]) -> QuerySet[Bot]:
-    """`bots` without hidden ones, with what a card needs: account, owner, newest cycle, newest risk states."""
+def bots_shown(bots: QuerySet[Bot], *, hidden: bool = False) -> QuerySet[Bot]:
+    """`bots` with what a card needs: account, owner, schedule, newest cycle and candle, risk states. hidden: those, too."""
     risk = JSONObject(safe_mode="safe_mode", reason="safe_mode_reason")
     states = RiskState.objects.filter(account=OuterRef("account")).order_by("-trading_day").values(json=risk)
+    series = CandleSeries.objects.filter(exchange=OuterRef("account__exchange"), symbol=OuterRef("symbol"), interval=OuterRef("interval"))
     return (
-        bots.filter(is_hidden=False, account__is_hidden=False)
-        .select_related("account", "user")
+        (bots if hidden else bots.filter(is_hidden=False, account__is_hidden=False))
+        .select_related("account", "user", "schedule__crontab", "schedule__interval")
         .annotate(
+            data_at=Subquery(series.values("last_opened_at")[:1]),
             last_cycle=Subquery(Cycle.objects.filter(bot=OuterRef("pk")).order_by("-slot").values("pk")[:1]),
             bot_risk=Subquery(states.filter(bot=OuterRef("pk"))[:1]),
             account_risk=Subquery(states.filter(bot=None)[:1]),
@@ -87,10 +102,13 @@ def with_stages(cycles: QuerySet[Cycle]) -> QuerySet[Cycle]:
 def positions_valued(positions: QuerySet[Position]) -> QuerySet[Position]:
     """`positions` with what their value is told from: the account's newest snapshot, and the market's now."""
     newest = PortfolioSnapshot.objects.filter(account=OuterRef("account")).order_by("-created_at")
+    stops = ProtectiveStop.objects.filter(position=OuterRef("pk"), state__in=(StopState.LIVE, StopState.WANTED)).order_by("-version")
+    guard = JSONObject(kept_by="kept_by", state="state", trigger=Cast("trigger_price", TextField()), seen="covered_until")
     return (
         positions.select_related("bot", "account")
         .annotate(
             last_snapshot=Subquery(newest.values(json=JSONObject(at="created_at", positions="positions", cause="cause"))[:1]),
+            guards=ArraySubquery(stops.values(json=guard)),
             market_at=Subquery(Cycle.objects.filter(bot=OuterRef("bot")).order_by("-slot").values("slot")[:1]),
         )
         .order_by("pk")

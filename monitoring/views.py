@@ -61,3 +61,5 @@ def _steered(act: Steer) -> Callable[..., JsonResponse]:
 start_bot: Any = _steered(steering.start)
 stop_bot: Any = _steered(steering.stop)
 run_now: Any = _steered(steering.run_now)
+pause_bot: Any = _steered(steering.pause)
+resume_bot: Any = _steered(steering.resume)

@@ -5,9 +5,12 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from trading.limit_words import NAMES
 from trading.models.bots import BotStatus
 from trading.models.cycles import ACTIONS, STAGE_NAMES, CycleStatus, CycleTrigger
 from trading.models.decisions import DECISIONS
+from trading.models.orders import STATUSES
+from trading.models.stops import KeptBy
 
 WORDS: dict[str, Any] = {
     "stage": dict(STAGE_NAMES),
@@ -16,6 +19,10 @@ WORDS: dict[str, Any] = {
     "trigger": dict(CycleTrigger.choices),
     "bot": dict(BotStatus.choices),
     "decision": dict(DECISIONS),
+    "order": dict(STATUSES),
+    "kept_by": dict(KeptBy.choices),
+    "limit_name": NAMES,
+    "line": {"entry": _("entry"), "stop": pgettext_lazy("price", "Stop"), "target": _("Target")},
     "side": {"buy": _("buy"), "sell": _("sell")},
     "purpose": {"entry": _("entry"), "exit": _("exit"), "emergency": _("emergency")},
     "cause": {
@@ -61,5 +68,25 @@ WORDS: dict[str, Any] = {
         "value": _("value {value}"),
         "limit": _("limit {limit}"),
         "rules": _("rules"),
+        "bot_page": _("open"),
+        "next": _("next"),
+        "candles": _("newest candle"),
+        "due": _("due now"),
+        "in_time": _("in {age}"),
+        "zone": _("Times are those of {zone}; hover over one for its date."),
+        "no_guard": _("nothing protects it"),
+        "no_orders": _("No order yet. An entry plans one when every check agrees."),
+        "no_cycles": _("No cycle yet. Start the bot, or press “Run now”."),
+        "no_limits": _("Limits are unknown: {why}"),
+        "no_chart": _("No candles to show: {why}"),
+        "used_up": _("used up"),
+        "nearly": _("nearly used up"),
+        "confirm_close": _("{name} stops. Its position keeps its stop and target. Stop it?"),
+        "of_entry": _("of the entry"),
+        "today": _("today"),
+        "week": _("7 trading days"),
+        "equity": _("Equity"),
+        "entries": _("Entries today"),
+        "explain": _("Why?"),
     },
 }

@@ -25,12 +25,14 @@ class Expected:
     posts_need: tuple[str, ...] | None = None
     staff: bool = False
     only_posts: bool = False
+    only_gets: bool = False
 
 
 OPEN = Expected(is_open=True)
 MEMBERS = Expected()
 STAFF = Expected(staff=True)
 STEERS = ("trading.change_bot",)
+DEEDS = ("start_bot", "stop_bot", "run_now", "pause_bot", "resume_bot")
 
 ADDRESSES: dict[str, Expected] = {
     # doors
@@ -44,7 +46,13 @@ ADDRESSES: dict[str, Expected] = {
     # the dashboard
     "dashboard": MEMBERS,
     "dashboard_snapshot": MEMBERS,
-    **{f"dashboard_{deed}": Expected(STEERS, owned=True, only_posts=True) for deed in ("start_bot", "stop_bot", "run_now")},
+    **{f"dashboard_{deed}": Expected(STEERS, owned=True, only_posts=True) for deed in DEEDS},
+    # bots
+    "new_bot": Expected(("trading.add_bot",)),
+    "draft_checks": Expected(("trading.add_bot",), only_posts=True),
+    "download_candles": Expected(("backtests.add_candlesync",), only_posts=True),
+    "clone_bot": Expected(("trading.add_bot",), owned=True, only_posts=True),
+    **{f"bot_{part}": Expected(owned=True, only_gets=True) for part in ("page", "snapshot", "candles", "checks")},
     # the admin's own
     "admin:index": STAFF,
     "admin:login": OPEN,

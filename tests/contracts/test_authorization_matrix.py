@@ -59,7 +59,7 @@ def wanted(rule: Expected, *, who: User | None, is_owner: bool, method: str = "g
         return {"fine"}
     if who is None:
         return {"login"}
-    if rule.only_posts and method == "get":
+    if (rule.only_posts and method == "get") or (rule.only_gets and method == "post"):
         return {"fine", "denied"}  # 405
     needs = rule.posts_need if method == "post" and rule.posts_need is not None else rule.needs
     may = all(who.has_perm(need) for need in needs)

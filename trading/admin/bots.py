@@ -25,8 +25,8 @@ from dgbot.base.display import amount
 from dgbot.base.reasoned import judged_by
 from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.types import Mode
-from trading import steering, tones
-from trading.admin.bot_form import BotForm, form_for, parameter_fields, strategy_asked_for
+from trading import steering, strategy_fields, tones
+from trading.admin.bot_form import BotForm, form_for
 from trading.admin.by_hand import ActsByHand
 from trading.admin.limit_bars import limit_bars
 from trading.admin.protection import protection_of
@@ -95,12 +95,12 @@ class BotAdmin(ActsByHand, HouseAdmin):
         """The chosen strategy's own fields; who may only look sees what is stored."""
         if obj and not self.has_change_permission(request, obj):
             return {"fields": ("parameters",)}
-        strategy = strategy_asked_for(request, obj)
-        return {"fields": ("shown_strategy", *parameter_fields(strategy)), "description": gettext(strategy.description)}
+        strategy = strategy_fields.asked_for(request, obj)
+        return {"fields": ("shown_strategy", *strategy_fields.names(strategy)), "description": gettext(strategy.description)}
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """A form with the fields of the chosen strategy."""
-        form = super().get_form(request, obj, change=change, form=form_for(strategy_asked_for(request, obj)), **kwargs)
+        form = super().get_form(request, obj, change=change, form=form_for(strategy_fields.asked_for(request, obj)), **kwargs)
 
         def judge(bot: Bot, cleaned: Mapping[str, Any]) -> None:
             bot_changes.check(
@@ -114,7 +114,7 @@ class BotAdmin(ActsByHand, HouseAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """A new bot begins with the strategy whose fields are shown."""
-        return {"strategy": strategy_asked_for(request, None).name, **super().get_changeform_initial_data(request)}
+        return {"strategy": strategy_fields.asked_for(request, None).name, **super().get_changeform_initial_data(request)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Account and symbol are chosen once."""

@@ -11,25 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from dgbot.base.display import age, money, percent
 from dgbot.core.errors import DgbotError
 from risk.domain.usage import Unit, Usage
+from trading.limit_words import NAMES
 from trading.models import Bot
 from trading.selectors.limits import usage_of
 from trading.services.bots import market_now
 from trading.services.config import current
 
-NAMES = {
-    "daily_loss": _("loss today"),
-    "weekly_loss": _("loss in 7 trading days"),
-    "drawdown": _("below its peak"),
-    "loss_streak": _("losing trades in a row"),
-    "daily_count": _("entries today"),
-    "spacing": _("still to wait"),
-    "position": _("position"),
-    "account_exposure": _("at stake in the account"),
-    "symbol_exposure": _("at stake in the symbol"),
-    "group_exposure": _("at stake in the group"),
-    "leverage": _("at stake, leverage"),
-    "liquidation_gap": _("gap from stop to liquidation, needed of what is there"),
-}
 ROW = (
     '<tr><td class="pr-4">{}</td><td class="pr-4 tabular-nums">{} / {}</td>'
     '<td><progress class="dg-bar" max="1" value="{}" aria-label="{}"></progress> {}</td><td class="pl-4"><small>{}</small></td></tr>'

@@ -36,7 +36,7 @@ def of_settings() -> dict[str, str]:
 
 def for_bot(bot: Bot, *, settings: Settings) -> list[Effective]:
     """What rules this bot now. `bot` with its account, risk profile and schedule."""
-    return [_entries(bot, settings), _amount(bot, settings), _profile(bot, settings), _period(bot)]
+    return [_entries(bot, settings), most_per_entry(bot, settings), _profile(bot, settings), _period(bot)]
 
 
 def _entries(bot: Bot, settings: Settings) -> Effective:
@@ -55,7 +55,8 @@ def _entries(bot: Bot, settings: Settings) -> Effective:
     return Effective(_("Entries"), _("blocked") if closed else _("allowed"), " · ".join(closed) or _("every switch is on"), (*heard, *told))
 
 
-def _amount(bot: Bot, settings: Settings) -> Effective:
+def most_per_entry(bot: Bot, settings: Settings) -> Effective:
+    """The smallest of the caps that are known without asking the market, quote currency."""
     profile = bot.risk_profile
     voices: list[tuple[str, Decimal | None]] = [(_("bot: amount per trade"), bot.trade_amount)]
     if bot.account.quote_currency == "KRW":
