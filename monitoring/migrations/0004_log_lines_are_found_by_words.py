@@ -6,7 +6,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0002_backups")]
+    dependencies = [("monitoring", "0003_notifications")]
 
     operations = [
         migrations.AddIndex("systemlog", GinIndex(SearchVector("message", config="simple"), name="system_logs_message_words")),
