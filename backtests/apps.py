@@ -18,6 +18,7 @@ class BacktestsConfig(AppConfig):
         from dgbot.base import warmups
 
         registry.register(55, "candle schedules", seeds.create_schedules)
+        registry.register(56, "backtest schedules", seeds.create_job_schedules)
         warmups.register("kernels", _load_kernels)
 
 

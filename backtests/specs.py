@@ -25,6 +25,7 @@ MOST_WORK = 5_000_000_000  # bars × (1 + permutations): within the hour a run m
 MOST_SYMBOLS = 50
 MOST_PERMUTATIONS = 10_000
 MOST_SETS = 1_000_000
+MOST_SWEEP_WORK = 200_000_000_000  # bars × sets: within the hour on a few cores
 SYNCHRONOUS_BARS = 200_000  # up to here, without permutations, a run is done within a request: some tenths of a second
 FUNDING_EVERY_NS = 8 * 3600 * 10**9
 

@@ -2,13 +2,17 @@
 
 import logging
 import sys
+from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
+from django.conf import settings
 
-from backtests.models import CandleSync, SyncStatus
+from backtests.models import BacktestRun, CandleSync, Sweep, SyncStatus
 from backtests.selectors import archive_root
-from backtests.services import syncs
+from backtests.services import jobs, results, runs, sweeps, syncs
+from backtests.services.slices import Next
+from dgbot.base.machine import machine_now
 from dgbot.core.errors import DgbotError, ExchangeUnavailable, RateLimited
 from trading.services.candle_sources import source_for, wanted_series
 
@@ -65,3 +69,42 @@ def _try_later(task: Any, sync_pk: int, error: ExchangeUnavailable) -> None:
         return
     pause = FIRST_RETRY_S * 2**task.request.retries
     raise task.retry(countdown=max(pause, error.retry_after_s) if isinstance(error, RateLimited) else pause, exc=error)
+
+
+@shared_task
+def run_backtest(run_pk: int) -> None:
+    """A slice of a backtest; queue it again while there is more to do."""
+    if runs.work(run_pk=run_pk).next is Next.AGAIN:
+        run_backtest.delay(run_pk)
+
+
+@shared_task
+def work_on_sweep(sweep_pk: int) -> None:
+    """A piece of a sweep; queue it again while there is more to do, by several workers once its pieces are cut."""
+    done = sweeps.work(sweep_pk=sweep_pk)
+    if done.next is Next.AGAIN:
+        for _lane in range(done.lanes):
+            work_on_sweep.delay(sweep_pk)
+
+
+@shared_task
+def watch_jobs() -> str | None:
+    """Queue what nobody works on though it is due: a worker was killed, a message lost, a pause is over."""
+    lost = [(run_backtest, pk) for pk in jobs.orphans(BacktestRun)] + [(work_on_sweep, pk) for pk in jobs.orphans(Sweep)]
+    for task, pk in lost:
+        task.delay(pk)
+    return f"{len(lost)} queued again" if lost else None
+
+
+@shared_task
+def upload_results() -> str | None:
+    """Move to the bucket what waits here for it."""
+    moved, waiting = results.upload_waiting()
+    return f"{moved} moved, {waiting} wait" if moved or waiting else None
+
+
+@shared_task
+def clean_up_results() -> str:
+    """Remove results that are older than they are kept, and files nobody names."""
+    expired = results.expire(before=machine_now() - timedelta(days=settings.RESULT_DAYS))
+    return f"{expired} results removed, {results.sweep_up()} files nobody named"

@@ -21,16 +21,12 @@ from backtests.selectors import candles_of
 from dgbot.core.errors import BadInput
 from dgbot.core.interval import Interval
 from dgbot.core.money import parse_decimal
-from dgbot.core.types import TradingRules
 from risk.domain.sizing import SizingMode, SizingPlan
-from trading.exchanges import upbit_rules
+from trading.services import market_grids
 
 UPBIT_NAME = re.compile(r"(KRW-[A-Z0-9]+)(?:_|\.|$)")
 SPOT_FEE, PERPETUAL_FEE = Decimal("0.0005"), Decimal("0.0006")  # Upbit KRW; Bitget futures, taker
 SPOT_CASH, PERPETUAL_CASH = Decimal(1_000_000), Decimal(1_000)
-SPOT_LOT, PERPETUAL_LOT = Decimal("0.00000001"), Decimal("0.0001")
-PERPETUAL_MINIMUM = Decimal(5)  # USDT
-MOST_DECIMALS = 8
 FUNDING_EVERY_NS = 8 * 3600 * 10**9
 NO_LIMIT = Decimal("0.999999")  # a breaker that never trips
 
@@ -187,42 +183,8 @@ def _symbol_in(path: Path) -> str:
 
 def _grids(options: dict[str, Any], candles: Candles) -> tuple[tuple[Grid, ...], bool]:
     given = Numbers(options)
-    is_known = candles.symbol.startswith("KRW-") and not options["is_perpetual"]
-    if is_known and not given.has("tick") and not given.has("lot"):
-        return tuple(Grid(rules, since) for since, rules in upbit_rules.history(candles.symbol)), False
-    base, quote = _coins(candles.symbol)
-    rules = TradingRules(
-        symbol=candles.symbol,
-        base=base,
-        quote=quote,
-        lot_step=_step(given.number("lot", PERPETUAL_LOT if options["is_perpetual"] else SPOT_LOT), name="--lot"),
-        minimum_total=PERPETUAL_MINIMUM if options["is_perpetual"] else Decimal(0),
-        tick_bands=((Decimal(0), _step(given.number("tick", finest_tick(candles)), name="--tick")),),
-    )
-    return (Grid(rules),), not (given.has("tick") and given.has("lot"))
-
-
-def finest_tick(candles: Candles) -> Decimal:
-    """The largest power of ten that every price of the newest thousand candles is a multiple of, at least 10⁻⁸."""
-    prices = np.concatenate([getattr(candles, name)[-1000:] for name in ("open", "high", "low", "close")])
-    for decimals in range(MOST_DECIMALS):
-        scaled = prices * 10**decimals
-        if np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-6):
-            return Decimal(1).scaleb(-decimals)
-    return Decimal(1).scaleb(-MOST_DECIMALS)
-
-
-def _coins(symbol: str) -> tuple[str, str]:
-    if symbol.startswith("KRW-"):
-        return symbol.removeprefix("KRW-"), "KRW"
-    base, _, quote = symbol.partition(":")[0].partition("/")
-    return base, quote or "USDT"
-
-
-def _step(step: Decimal, *, name: str) -> Decimal:
-    if step <= 0:
-        raise BadInput(f"{name} must be above zero, was {step}.")
-    return step
+    told = {name: given.number(name, Decimal(0)) if given.has(name) else None for name in ("tick", "lot")}
+    return market_grids.grids_for(candles, is_perpetual=options["is_perpetual"], **told)
 
 
 def _sized(setup: Setup, given: Numbers) -> Setup:

@@ -23,6 +23,7 @@ from dgbot.base.machine import is_dead
 from dgbot.core.errors import BadInput
 
 ORPHANED_AFTER = timedelta(seconds=5)  # between two slices nobody holds a job; for longer than this its message was lost
+FORGOTTEN_AFTER = timedelta(seconds=60)  # a job that has waited for so long is queued once more: its message may be lost
 
 # A holder that neither gave the job back nor renewed its lease was lost: that counts as a failed attempt.
 CLAIM = """
@@ -190,15 +191,20 @@ def retry(model: type[Job], pk: int) -> None:
 
 
 def orphans(model: type[Job]) -> list[int]:
-    """Jobs nobody works on though they are due: their message was lost, or their worker. Those being cancelled are ended here."""
+    """Jobs nobody works on though they are due: their message was lost, or their worker. Those being cancelled are ended here.
+
+    Each is marked, so that a long queue is not filled again and again with the same.
+    """
     for pk in model._default_manager.filter(status=JobStatus.CANCELLING).values_list("pk", flat=True):
         settle_cancelled(model, pk)
-    ago = ClockTimestamp() - ORPHANED_AFTER
-    waiting = Q(status=JobStatus.QUEUED, requested_at__lt=ago) & (Q(retry_at__isnull=True) | Q(retry_at__lt=ClockTimestamp()))
-    free = Q(status=JobStatus.RUNNING) & (Q(holder="", lease_until__lt=ago) | (~Q(holder="") & Q(lease_until__lt=ClockTimestamp())))
-    due = model._default_manager.filter(waiting | free).order_by("requested_at").values_list("pk", flat=True)
+    now, told = ClockTimestamp(), Coalesce("lease_until", "requested_at")
+    waiting = Q(status=JobStatus.QUEUED) & (Q(retry_at__lt=now) | Q(retry_at__isnull=True, told__lt=now - FORGOTTEN_AFTER))
+    free = Q(status=JobStatus.RUNNING) & (Q(holder="", lease_until__lt=now - ORPHANED_AFTER) | (~Q(holder="") & Q(lease_until__lt=now)))
+    due = model._default_manager.annotate(told=told).filter(waiting | free).order_by("requested_at").values_list("pk", flat=True)
     held = model._default_manager.filter(status=JobStatus.RUNNING).exclude(holder="").values_list("pk", "holder")
-    return list(dict.fromkeys([*due[:MOST_ORPHANS], *_whose_holder_is_dead(held)]))
+    found = list(dict.fromkeys([*due[:MOST_ORPHANS], *_whose_holder_is_dead(held)]))
+    model._default_manager.filter(pk__in=found, holder="", finished_at__isnull=True).update(lease_until=now, retry_at=None)
+    return found
 
 
 MOST_ORPHANS = 200  # messages one look may send; the next one comes soon
@@ -212,10 +218,3 @@ def _dead_holder(model: type[Job], pk: int) -> str | None:
     """The name of its holder when that process is certainly gone. Names are never used twice, so it may be compared later."""
     name = model._default_manager.filter(pk=pk).values_list("holder", flat=True).first()
     return name if name and is_dead(name) else None
-
-
-def started(model: type[Job], pk: int) -> None:
-    """A job that many work on at once is running from its first piece on; nobody holds it."""
-    model._default_manager.filter(pk=pk, status=JobStatus.QUEUED).update(
-        status=JobStatus.RUNNING, started_at=Coalesce("started_at", ClockTimestamp()), lease_until=ClockTimestamp()
-    )

@@ -76,6 +76,15 @@ def keep(job: BacktestRun | Sweep, files: dict[ResultKind, tuple[bytes, int]]) -
     return [_kept(job, kind, contents, rows=rows, now=now, mark=mark) for kind, (contents, rows) in files.items()]
 
 
+def forget(kept: list[ResultFile]) -> None:
+    """Remove files of a job that was cancelled or taken over at the last moment. What is left, the clean-up takes."""
+    for file in kept:
+        try:
+            places.remove(file.name, in_bucket=file.place == ResultPlace.BUCKET)
+        except StorageUnavailable as error:
+            logger.warning("result file %s belongs to nobody and is left for the clean-up: %s", file.name, error)
+
+
 def files_of(made: Tables) -> dict[ResultKind, tuple[bytes, int]]:
     """The three files of a run."""
     return {

@@ -6,15 +6,12 @@ A slice lasts about a second, so that a worker that also runs cycles is never aw
 finished: whoever dies between leaves files nobody names, and the next attempt stores its own.
 """
 
-import logging
 import time
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Any
 
 import numpy as np
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from backtests.codec import finite
 from backtests.models import BacktestRun, ResultFile, Sweep
@@ -24,32 +21,13 @@ from backtests.services import jobs, results
 from backtests.services.jobs import Held, JobStopped
 from backtests.services.patience import computed
 from backtests.services.run_outcome import Loaded, Outcome, load, run_loaded, told
+from backtests.services.slices import Next, Slice, guarded
 from backtests.specs import MOST_PERMUTATIONS, MOST_SYMBOLS, RunSpec, run_spec
-from backtests.storage import places
-from backtests.storage.places import StorageUnavailable
-from dgbot.core.errors import BadInput, DgbotError
+from dgbot.core.errors import BadInput
 
 SLICE_S = 1.0
 PIECE_S = 0.2  # permuted markets computed between two looks at the row
 OWN_STEPS = 4  # of the run itself: loaded, computed, counted, stored
-
-logger = logging.getLogger(__name__)
-
-
-class Next(StrEnum):
-    """What is to be done with a job after a slice."""
-
-    NOTHING = "nothing"  # it has ended, or somebody else holds it
-    AGAIN = "again"  # queue it again
-    LATER = "later"  # queue it again after a pause
-
-
-@dataclass(frozen=True)
-class Slice:
-    """What a slice left. pause_s: before the next one, for LATER."""
-
-    next: Next
-    pause_s: float = 0.0
 
 
 def submit(*, spec: RunSpec, user: Any = None, sweep: Sweep | None = None) -> BacktestRun:
@@ -86,24 +64,10 @@ def work(*, run_pk: int, slice_s: float = SLICE_S) -> Slice:
     if held is None:
         return Slice(Next.NOTHING)
     run = BacktestRun.objects.get(pk=run_pk)
-    try:
-        return Slice(_worked(held, run, ends_at=time.monotonic() + slice_s))
-    except JobStopped as stop:
-        held.stopped(stop.word)
-    except StorageUnavailable as error:
-        return _later(held, str(error))
-    except DgbotError as error:
-        held.fail(str(error))
-    except (OperationalError, InterfaceError) as error:
-        logger.warning("backtest %s: the database failed: %s", run_pk, error)
-        return _later(held, f"The database failed: {str(error).splitlines()[0]}.")
-    except Exception as error:  # a fault of ours: it is logged whole, tried again as often as allowed, and ends among the dead
-        logger.exception("backtest %s failed", run_pk)
-        return _later(held, f"{type(error).__name__}: {error}")
-    return Slice(Next.NOTHING)
+    return guarded(held, lambda: _worked(held, run, ends_at=time.monotonic() + slice_s))
 
 
-def _worked(held: Held, run: BacktestRun, *, ends_at: float) -> Next:
+def _worked(held: Held, run: BacktestRun, *, ends_at: float) -> Slice:
     spec = run_spec(run.spec)
     loaded = computed(held, lambda: load(spec), done=0)
     values: list[float | None] = list(run.checkpoint.get("permuted", []))
@@ -114,9 +78,9 @@ def _worked(held: Held, run: BacktestRun, *, ends_at: float) -> Next:
         held.check(done=len(values))
         if time.monotonic() > ends_at:
             held.give_back(checkpoint={"permuted": values}, progress_done=len(values))
-            return Next.AGAIN
+            return Slice(Next.AGAIN)
     _finish(held, run, loaded, values)
-    return Next.NOTHING
+    return Slice(Next.NOTHING)
 
 
 def _permuted(loaded: Loaded, *, first: int) -> list[float | None]:
@@ -146,19 +110,5 @@ def _finish(held: Held, run: BacktestRun, loaded: Loaded, values: list[float | N
         if is_ours:
             ResultFile.objects.bulk_create(kept)
     if not is_ours:
-        _forget(kept)
+        results.forget(kept)
         raise JobStopped(held.renew())
-
-
-def _forget(kept: list[ResultFile]) -> None:
-    """Remove files of a run that was cancelled or taken over at the last moment. What is left, the clean-up takes."""
-    for file in kept:
-        try:
-            places.remove(file.name, in_bucket=file.place == "bucket")
-        except StorageUnavailable as error:
-            logger.warning("result file %s belongs to nobody and is left for the clean-up: %s", file.name, error)
-
-
-def _later(held: Held, reason: str) -> Slice:
-    pause_s = held.try_later(reason)
-    return Slice(Next.NOTHING) if pause_s is None else Slice(Next.LATER, pause_s)

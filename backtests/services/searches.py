@@ -8,11 +8,12 @@ hold-out is not read before `finish`; `Work` hands the earlier steps candles tha
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 from numpy.typing import NDArray
 
 from backtests.candles.archive import content_sha256
@@ -35,7 +36,7 @@ from backtests.strategies.base import Parameters, Strategy
 from dgbot.base.fields import ClockTimestamp
 from dgbot.core.errors import BadInput
 
-SOBOL, OPTUNA, AUTO = "sobol", "optuna", "auto"
+SOBOL, OPTUNA, AUTO, GRID = "sobol", "optuna", "auto", "grid"
 BATCH, PROPOSED = 1024, 8  # sets evaluated between two commits
 KEPT = 20  # best sets a batch keeps
 WALKED = 1024  # sets each fold chooses among
@@ -55,6 +56,7 @@ class Work:
     split: Split
     folds: tuple[Split, ...]
     funding: NDArray[np.float64] | None = None
+    patiently: Callable[[Callable[[], Any]], Any] = lambda function: function()  # calls what computes for long, so that it can be stopped
 
     @property
     def seed(self) -> int:
@@ -123,9 +125,14 @@ def start(
     if sampler == AUTO:
         cost = _seconds_of_one(candles, strategy, setup, split, funding=funding)
         sampler = OPTUNA if cost > PROPOSAL_S else SOBOL
-    spec = asdict(wanted) | {"sampler": sampler, "ranges": {name: [one.low, one.high] for name, one in space.items()}}
-    row = Search.objects.create(data_set=trials.data_set_of(candles), strategy=strategy.name, spec=spec, sets=wanted.sets)
+    row = begin(candles, strategy, space, replace(wanted, sampler=sampler))
     return Work(row, candles, strategy, setup, space, split, folds, funding)
+
+
+def begin(candles: Candles, strategy: Strategy[Any], space: dict[str, Range], wanted: Wanted) -> Search:
+    """The row of a search whose cuts have been found possible."""
+    spec = asdict(wanted) | {"ranges": {name: [one.low, one.high] for name, one in space.items()}}
+    return Search.objects.create(data_set=trials.data_set_of(candles), strategy=strategy.name, spec=spec, sets=wanted.sets)
 
 
 def same_candles(row: Search, candles: Candles) -> Candles:
@@ -138,8 +145,7 @@ def same_candles(row: Search, candles: Candles) -> Candles:
 
 def sets_done(row: Search) -> int:
     """How many sets have been evaluated and counted."""
-    newest = row.batches.order_by("-first_set").first()
-    return 0 if newest is None else newest.first_set + newest.sets
+    return int(row.batches.aggregate(done=Sum("sets"))["done"] or 0)
 
 
 def step(work: Work, proposer: Proposer | None = None) -> int:
@@ -147,17 +153,22 @@ def step(work: Work, proposer: Proposer | None = None) -> int:
     done = sets_done(work.row)
     sets = _next_sets(work, done, proposer)
     scored = _scored(work, sets)
-    ranked = sorted(scored, key=lambda one: (one.score is None, -(one.score or 0.0)))
     try:
-        with transaction.atomic():
-            _count(work, scored)
-            best = [_as_row(one) for one in ranked[:KEPT]]
-            SearchBatch.objects.create(search=work.row, first_set=done, sets=len(sets), best=best)
+        keep(work, first_set=done, scored=scored)
     except IntegrityError:
         raise BadInput(f"Search {work.row.pk} is being run by another process; let that one finish.") from None
     if proposer is not None:
         proposer.learn(sets, [one.score for one in scored])
     return done + len(sets)
+
+
+@transaction.atomic
+def keep(work: Work, *, first_set: int, scored: list[Scored]) -> None:
+    """Store an evaluated batch with its trials. Raises IntegrityError when another process has stored it."""
+    _count(work, scored)
+    ranked = sorted(scored, key=lambda one: (one.score is None, -(one.score or 0.0)))
+    best = [_as_row(one) for one in ranked[:KEPT]]
+    SearchBatch.objects.create(search=work.row, first_set=first_set, sets=len(scored), best=best)
 
 
 def proposer_of(work: Work) -> Proposer | None:
@@ -172,14 +183,23 @@ def proposer_of(work: Work) -> Proposer | None:
 
 
 def finish(work: Work, *, shown: int, told: Callable[[str, int, int], None] = lambda _what, _done, _all: None) -> dict[str, Any]:
-    """Judge the best set and close the search. shown: how many of the best to list. Returns the result, which the row keeps.
+    """Judge the best set and close the search. As `judge`; the row keeps its result."""
+    result = judge(work, shown=shown, told=told)
+    close(work.row, result)
+    return result
 
-    told: what is being done, how much of it is done, of how much.
-    """
+
+def close(row: Search, result: dict[str, Any]) -> None:
+    """Keep what was found."""
+    Search.objects.filter(pk=row.pk).update(status=SearchStatus.DONE, result=result, finished_at=ClockTimestamp())
+
+
+def judge(work: Work, *, shown: int, told: Callable[[str, int, int], None] = lambda _what, _done, _all: None) -> dict[str, Any]:
+    """What the best sets are worth. shown: how many to list. told: what is being done, how much of it is done, of how much."""
     best = best_sets(work.row, most=shown)
     chosen = next((one for one in best if one["score"] is not None), None)
     result: dict[str, Any] = {"sets": sets_done(work.row), "sampler": work.row.spec["sampler"], "best": best, "chosen": None}
-    result["walk_forward"] = _walked(work, told)
+    result["walk_forward"] = work.patiently(lambda: _walked(work, told))
     if chosen is not None:
         result |= _judged(work, work.strategy.parameters.of(chosen["parameters"]), told)
         result["chosen"] = chosen
@@ -187,9 +207,7 @@ def finish(work: Work, *, shown: int, told: Callable[[str, int, int], None] = la
     for one in best:
         returns = _searched_returns(work, work.strategy.parameters.of(one["parameters"]))
         one["deflated_sharpe"] = deflated_by(returns, counted.tally)
-    result |= {"trials": counted.tally.count, "looks": counted.looks, "split": asdict(work.split)}
-    Search.objects.filter(pk=work.row.pk).update(status=SearchStatus.DONE, result=result, finished_at=ClockTimestamp())
-    return result
+    return result | {"trials": counted.tally.count, "looks": counted.looks, "split": asdict(work.split)}
 
 
 def best_sets(row: Search, *, most: int) -> list[dict[str, Any]]:
@@ -209,7 +227,11 @@ def _next_sets(work: Work, done: int, proposer: Proposer | None) -> list[Paramet
 
 
 def _scored(work: Work, sets: list[Parameters]) -> list[Scored]:
-    return search(work.candles, work.strategy, sets, work.setup, work.split.search, objective=work.objective, funding=work.funding)
+    span = work.split.search
+    found: list[Scored] = work.patiently(
+        lambda: search(work.candles, work.strategy, sets, work.setup, span, objective=work.objective, funding=work.funding)
+    )
+    return found
 
 
 def _count(work: Work, scored: list[Scored]) -> None:
@@ -251,8 +273,8 @@ def _judged(work: Work, chosen: Parameters, told: Callable[[str, int, int], None
     [own] = _scored(work, [chosen])
     around = _scored(work, neighbours(chosen, work.space))
     _count(work, around)
-    permutation = _permuted(work, told)
-    held_out = run_on(work.candles, work.strategy, chosen, work.setup, work.split.judge, funding=work.funding)
+    permutation = work.patiently(lambda: _permuted(work, told))
+    held_out = work.patiently(lambda: run_on(work.candles, work.strategy, chosen, work.setup, work.split.judge, funding=work.funding))
     counted = trials.count_run(
         work.candles,
         work.strategy.name,
@@ -262,16 +284,18 @@ def _judged(work: Work, chosen: Parameters, told: Callable[[str, int, int], None
         statistics=held_out.statistics,
         judge_from=work.split.judge.first,
     )
-    judged = judge_chosen(
-        work.candles,
-        work.strategy,
-        chosen,
-        work.setup,
-        work.split,
-        tally=counted.tally,
-        looks=counted.looks,
-        thresholds=Thresholds(),
-        funding=work.funding,
+    judged = work.patiently(
+        lambda: judge_chosen(
+            work.candles,
+            work.strategy,
+            chosen,
+            work.setup,
+            work.split,
+            tally=counted.tally,
+            looks=counted.looks,
+            thresholds=Thresholds(),
+            funding=work.funding,
+        )
     )
     return {
         "searched": _metrics(judged.searched.metrics),
@@ -305,7 +329,9 @@ def _permuted(work: Work, told: Callable[[str, int, int], None]) -> dict[str, An
 
 
 def _searched_returns(work: Work, parameters: Parameters) -> NDArray[np.float64]:
-    equity = run_on(work.candles, work.strategy, parameters, work.setup, work.split.search, funding=work.funding).equity
+    equity = work.patiently(
+        lambda: run_on(work.candles, work.strategy, parameters, work.setup, work.split.search, funding=work.funding).equity
+    )
     return returns_of(equity, cash=float(work.setup.cash))
 
 

@@ -113,8 +113,8 @@ def encode(table: Curve | TradeTable | FillTable) -> bytes:
     return encode_columns(vars(table))
 
 
-def encode_columns(columns: dict[str, NDArray[Any]]) -> bytes:
-    """Columns of equal length as a Parquet file."""
+def encode_columns(columns: dict[str, NDArray[Any]], *, level: int = COMPRESSION_LEVEL) -> bytes:
+    """Columns of equal length as a Parquet file. level: of the compression, 1 is fast."""
     encodings = {}
     for name, column in columns.items():
         if name in TIMES:
@@ -128,7 +128,7 @@ def encode_columns(columns: dict[str, NDArray[Any]]) -> bytes:
         pa.table(arrays),
         buffer,
         compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
+        compression_level=level,
         use_dictionary=[name for name in columns if name not in encodings],
         column_encoding=encodings or None,
     )

@@ -13,7 +13,7 @@ from backtests.engine import Account, run
 from backtests.models import MOVES, BacktestRun, JobStatus, ResultFile, Trial
 from backtests.models.jobs import PAIRS
 from backtests.services import jobs, results, runs
-from backtests.services.runs import Next
+from backtests.services.slices import Next
 from backtests.signals import job_died
 from backtests.specs import run_spec as read_spec
 from backtests.storage import places

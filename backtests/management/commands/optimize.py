@@ -135,7 +135,10 @@ class Command(BaseCommand):
 
 
 def _unfinished(number: int) -> Search:
-    found = Search.objects.select_related("data_set").filter(**({"pk": number} if number else {"status": SearchStatus.RUNNING})).first()
+    wanted = {"pk": number} if number else {"status": SearchStatus.RUNNING, "sweep__isnull": True}
+    found = Search.objects.select_related("data_set").filter(**wanted).first()
+    if found is not None and found.status == SearchStatus.RUNNING and "sweep" in found.spec["told"]:
+        raise BadInput(f"Search {found.pk} belongs to sweep {found.spec['told']['sweep']}, which goes on by itself.")
     if found is None:
         raise BadInput(f"There is no search {number}." if number else "There is no search that has not ended.")
     return found
