@@ -30,12 +30,14 @@ from dgbot.core.money import plain
 from risk import services
 from risk.domain.limits import NAMES
 from risk.models import AccountLimits, BotLimits, LimitChange, LimitSubject, RiskProfile, SymbolGroup, Transfer
+from trading.admin.what_if import ShowsWhatIf
 from trading.models import ExchangeAccount
 from trading.selectors import limits as limit_selectors
+from trading.services import what_if
 from trading.services.config import current
 
 
-class LimitsAdmin(HouseAdmin):
+class LimitsAdmin(ShowsWhatIf, HouseAdmin):
     """Saves through the service, which keeps who, when, why and diff, and refuses what must not be."""
 
     form = ReasonedForm
@@ -53,6 +55,10 @@ class LimitsAdmin(HouseAdmin):
         if obj is None or self.has_change_permission(request, obj):
             return sets
         return [(title, {**told, "fields": [name for name in told["fields"] if name != "change_reason"]}) for title, told in sets]
+
+    def what_if(self, request: HttpRequest, row: Any, form: Any) -> what_if.Told:
+        """The last 30 days of the bots that hang on these limits."""
+        return what_if.of_limits(row, by=request.user)
 
     def circumstances(self, request: HttpRequest, row: Any, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         """What the service judges a change by."""

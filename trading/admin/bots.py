@@ -30,9 +30,10 @@ from trading.admin.bot_form import BotForm, form_for
 from trading.admin.by_hand import ActsByHand
 from trading.admin.limit_bars import limit_bars
 from trading.admin.protection import protection_of
+from trading.admin.what_if import ShowsWhatIf
 from trading.models import ACTIVE, Bot, BotStatus, Cycle, Position
 from trading.selectors import effective
-from trading.services import bot_changes, config
+from trading.services import bot_changes, config, what_if
 
 FIXED = ("account", "symbol")
 KEEP, CLOSE = "keep", "close"
@@ -50,7 +51,7 @@ PLACES = (
 
 
 @admin.register(Bot)
-class BotAdmin(ActsByHand, HouseAdmin):
+class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
     """Start, stop, run now; settings of one bot."""
 
     form = BotForm
@@ -123,6 +124,10 @@ class BotAdmin(ActsByHand, HouseAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A bot is stopped and hidden, never deleted: its trades name it."""
         return False
+
+    def what_if(self, request: HttpRequest, row: Bot, form: Any) -> what_if.Told:
+        """The last 30 days of the bot as the form has it."""
+        return what_if.of_bot(row)
 
     def save_model(self, request: HttpRequest, obj: Bot, form: Any, change: bool) -> None:
         """Owner and mode follow the account; every change is kept in the audit log."""

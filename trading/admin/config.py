@@ -16,10 +16,11 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.confirm import ask
 from dgbot.core.errors import BadInput
+from trading.admin.what_if import ShowsWhatIf
 from trading.domain import config as rules
 from trading.models import Bot, BotConfig, ConfigVersion
 from trading.selectors import effective
-from trading.services import config
+from trading.services import config, what_if
 
 
 class SettingForm(forms.ModelForm):
@@ -48,7 +49,7 @@ class SettingForm(forms.ModelForm):
 
 
 @admin.register(BotConfig)
-class BotConfigAdmin(HouseAdmin):
+class BotConfigAdmin(ShowsWhatIf, HouseAdmin):
     """Effective from the next decision on."""
 
     form = SettingForm
@@ -70,6 +71,10 @@ class BotConfigAdmin(HouseAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Every key is needed."""
         return False
+
+    def what_if(self, request: HttpRequest, row: BotConfig, form: Any) -> what_if.Told:
+        """The last 30 days of every bot under the other value."""
+        return what_if.of_setting(row.key, form.cleaned_data["value"], by=request.user)
 
     def save_model(self, request: HttpRequest, obj: BotConfig, form: Any, change: bool) -> None:
         """Through the service, which keeps who, when, why and what it was before."""

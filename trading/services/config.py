@@ -28,6 +28,13 @@ def current() -> config.Settings:
     return config.parse({key: value for key, value, _version in found}, version=found[0][2] if found else None)
 
 
+def with_value(settings: config.Settings, *, key: str, value: dict[str, object]) -> config.Settings:
+    """The same settings with one value changed, saving nothing. Raises BadInput for an unknown key or a wrong value."""
+    config.check(key, value)
+    rows = {**dict(BotConfig.objects.values_list("key", "value")), key: value}
+    return config.parse(rows, version=settings.version)
+
+
 def allowed_form(key: str) -> str:
     """How a value of `key` must look. Raises BadInput for an unknown key."""
     return config.setting(key).form

@@ -21,18 +21,18 @@ from backtests.strategies.base import Decisions, Parameters, Signals, Strategy
 from backtests.strategies.exits import ExitParameters
 from backtests.strategies.registry import strategy_named
 from dgbot.core.errors import BadInput, ExchangeUnavailable
-from dgbot.core.types import Fees
+from dgbot.core.types import Fees, Mode
 from risk.domain.limits import EffectiveLimits
 from risk.models import RiskProfile
 from trading.domain.config import Settings, cap_in
 from trading.domain.validator import RULES, THRESHOLDS, Thresholds, allowed
 from trading.exchanges import upbit_rules
-from trading.models import Bot
+from trading.models import AccountFee, Bot, Decision
 from trading.models.accounts import ExchangeName
 from trading.services import venues
-from trading.services.account_fees import KeylessExchange
 from trading.services.krw_rates import StoredRates
 from trading.services.stages.entry_size import QUOTE_GRAIN
+from trading.services.stages.inputs import rules_from
 
 ANSWERED_BY_CANDLES = frozenset({"rsi14", "adx14", "atr_fraction", "atr_expansion", "volume_ratio", "band_width"})
 # The rules of the validator a run judges by itself; what others withheld must be told to it bar by bar.
@@ -58,14 +58,18 @@ class Terms:
         told = []
         if self.profile.sell_ratio < 1:
             told.append(f"On a signal the bot sells {self.profile.sell_ratio:.0%} of its position, the engine all of it.")
-        if (self.limits.leverage_limit or 1) > 1 and self.bot.account.exchange == ExchangeName.BITGET and self.bot.mode == "live":
+        if (self.limits.leverage_limit or 1) > 1 and self.bot.account.exchange == ExchangeName.BITGET and self.bot.mode == Mode.LIVE:
             told.append("The engine trades this bot without leverage and funding.")
         return told
 
 
-def terms_of(bot: Bot, *, profile: RiskProfile, limits: EffectiveLimits, settings: Settings) -> Terms:
-    """Terms with today's fees and the market's whole history of rules. Raises ExchangeUnavailable when they are not known."""
-    return Terms(bot=bot, profile=profile, limits=limits, settings=settings, grids=_grids(bot), fee_rate=_fees(bot).taker_rate)
+def terms_of(bot: Bot, *, profile: RiskProfile, limits: EffectiveLimits, settings: Settings, may_ask: bool = True) -> Terms:
+    """Terms with today's fees and the market's whole history of rules. may_ask: an exchange may be asked what no row tells.
+
+    Raises ExchangeUnavailable when they are not known.
+    """
+    fee_rate = _fees(bot, may_guess=not may_ask).taker_rate
+    return Terms(bot=bot, profile=profile, limits=limits, settings=settings, grids=_grids(bot, may_ask=may_ask), fee_rate=fee_rate)
 
 
 def walk(
@@ -173,22 +177,33 @@ def _at(candles: Candles, withheld: Mapping[datetime, object]) -> NDArray[np.boo
     return np.isin(closes, wanted)
 
 
-def _grids(bot: Bot) -> tuple[Grid, ...]:
+def _grids(bot: Bot, *, may_ask: bool) -> tuple[Grid, ...]:
     market = bot.account.simulated_market
     if market is not None:
         return (Grid(venues.simulated_market(bot.symbol, market.seed, market.origin).trading_rules),)
     if bot.account.exchange == ExchangeName.UPBIT:
         return tuple(Grid(rules, since=since) for since, rules in upbit_rules.history(bot.symbol))
+    recorded = Decision.objects.filter(symbol=bot.symbol, account__exchange=bot.account.exchange, inputs__has_key="rules").order_by("-pk")
+    told = recorded.values_list("inputs__rules", flat=True).first()
+    if told is not None:
+        return (Grid(rules_from(told)),)
+    if not may_ask:
+        raise ExchangeUnavailable(f"the trading rules of {bot.symbol} are not at hand until a bot there has considered an entry")
     exchange = venues.public_exchange(bot.account.exchange)
     return (Grid(exchange.trading_rules(bot.symbol, at=exchange.server_time())),)
 
 
-def _fees(bot: Bot) -> Fees:
-    if bot.mode == "live":
-        return KeylessExchange(public=None, account=bot.account).fees(bot.symbol)  # type: ignore[arg-type]  # the rows alone are asked
+def _fees(bot: Bot, *, may_guess: bool) -> Fees:
+    """may_guess: the listed ones stand in for an account's own that are not known."""
     if bot.account.exchange == ExchangeName.SIMULATED:
         return venues.KRW_FEES
-    return venues.LISTED_FEES[ExchangeName(bot.account.exchange)]
+    listed = venues.LISTED_FEES[ExchangeName(bot.account.exchange)]
+    if bot.mode != Mode.LIVE:
+        return listed
+    row = AccountFee.objects.filter(account=bot.account, symbol=bot.symbol).first()
+    if row is None and not may_guess:
+        raise ExchangeUnavailable(f"The fees of {bot.symbol} in {bot.account} are not known; the gateway asks for them.")
+    return listed if row is None else Fees(maker_rate=row.maker_rate, taker_rate=row.taker_rate)
 
 
 def allocation_of(bot: Bot) -> Decimal:

@@ -99,7 +99,7 @@ def restored(decision: Decision, candles_of: CandlesOf) -> tuple[Context, Collec
     venue: Any = _RecordedVenue(_RecordedExchange(row.get("taker_rate"), row.get("fees_unknown", "")))
     context = Context(cycle=cycle, bot=bot, venue=venue, readings=readings, now=decision.created_at, lease_epoch=0)
     if "limits" in row:
-        context.__dict__ |= {"limits": limits.from_row(row["limits"]), "rules": _rules(row["rules"])}
+        context.__dict__ |= {"limits": limits.from_row(row["limits"]), "rules": rules_from(row["rules"])}
     series = {name: _proven(named, candles_of) for name, named in row["candles"].items()}
     collected = Collected(
         candles=series.get("own"),
@@ -189,7 +189,8 @@ def _book(row: Row | None) -> OrderBook | None:
     return OrderBook(symbol=row["symbol"], known_at=known_at, is_assumed=row["is_assumed"], **sides)
 
 
-def _rules(row: Row) -> TradingRules:
+def rules_from(row: Row) -> TradingRules:
+    """A market's rules as `recorded` wrote them."""
     decimals: dict[str, Any] = {
         field.name: None if row[field.name] is None else Decimal(row[field.name])
         for field in fields(TradingRules)
