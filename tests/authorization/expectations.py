@@ -147,4 +147,5 @@ def _of_page(page: str, *, key: str, app: str, model: str, is_fact: bool) -> Exp
         "why_candles": Expected(view, owned=owned, staff=True),
         "delete": Expected((f"{app}.delete_{model}",) if key in DELETABLE else (NOBODY,), owned=owned, staff=True),
         "change": Expected(view, owned=owned, staff=True, posts_need=change),
+        "what_if": Expected(change, owned=owned, staff=True, only_posts=True),
     }.get(page)

@@ -12,7 +12,7 @@ from risk import kill_switch, services
 from risk.models import KillScope, KillSwitch, KillSwitchChange, LimitChange, RiskEvent, RiskProfile
 from tests import factories
 from tests.contracts.test_schema import one_of_everything
-from trading.models import Bot, Command, CommandKind, OrderEvent, OrderSend, ReconcileRun, StageResult
+from trading.models import Bot, Command, CommandKind, OrderEvent, OrderSend, ParityRun, ReconcileRun, StageResult
 
 WORD = "quagga"  # in names and reasons of somebody's rows
 
@@ -83,6 +83,9 @@ def _further(bot: Bot, *, order_pk: int, cycle_pk: int) -> dict[str, Any]:
     run = ReconcileRun.objects.create(
         account=bot.account, scope=1, verdict="stable", gateway_epoch=1, booked={}, differences=[WORD], duration_ms=1
     )
+    parity = ParityRun.objects.create(
+        bot=bot, account=bot.account, user=user, mode=bot.mode, verdict="impossible", reason=WORD, duration_ms=1
+    )
     command = Command.objects.create(
         kind=CommandKind.CHECK_KEY, account=bot.account, user=user, asked_by=user.get_username(), valid_until=factories.SLOT
     )
@@ -97,6 +100,7 @@ def _further(bot: Bot, *, order_pk: int, cycle_pk: int) -> dict[str, Any]:
         "risk_killswitch": KillSwitch.objects.get(scope=KillScope.BOT, scope_id=str(bot.pk)).pk,
         "risk_killswitchchange": KillSwitchChange.objects.latest("pk").pk,
         "trading_reconcilerun": run.pk,
+        "trading_parityrun": parity.pk,
         "trading_command": command.pk,
         "accounts_heartbeat": Heartbeat.objects.get(name=f"bot:{bot.pk}").pk,
     }
