@@ -103,6 +103,22 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             minimum=1,
             maximum=1_000,
         ),
+        Variable(
+            "DGBOT_API_PER_MINUTE",
+            "Requests to the API a minute: one user's; an address may make four times as many.",
+            "integer",
+            1_200,
+            minimum=1,
+            maximum=1_000_000,
+        ),
+        Variable(
+            "DGBOT_API_LOGINS_PER_MINUTE",
+            "Logins and refreshes of JWTs a minute from one address.",
+            "integer",
+            30,
+            minimum=1,
+            maximum=100_000,
+        ),
         Variable("DGBOT_RISK_TIMEZONE", "Its calendar day is the trading day of risk limits.", "timezone", "Asia/Seoul"),
         Variable("TRADING_SYMBOL", "Symbol of the first bot.", default="KRW-BTC"),
         Variable(

@@ -115,6 +115,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_prometheus",
     "channels",
+    # Shapes and pages of the API; whoever does not serve it does without.
+    *(["rest_framework", "django_filters", "drf_spectacular", "drf_spectacular_sidecar"] if SHOWS_ADMIN else []),
     "dgbot.accounts",
     "risk",
     "backtests",
@@ -325,6 +327,47 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
+
+# --- API ---
+API_PER_MINUTE: int = ENV["DGBOT_API_PER_MINUTE"]
+API_LOGINS_PER_MINUTE: int = ENV["DGBOT_API_LOGINS_PER_MINUTE"]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "dgbot.base.rest.authentication.BearerAuthentication",
+        "dgbot.base.rest.authentication.PageAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["dgbot.base.rest.needs.HasWhatItNeeds"],
+    "DEFAULT_THROTTLE_CLASSES": ["dgbot.base.rest.throttles.UserThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["dgbot.base.rest.parsing.JsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "dgbot.base.rest.parsing.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "dgbot.base.rest.schema.HouseSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "dgbot.base.rest.errors.answer",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "dgbot",
+    "DESCRIPTION": "Bots, orders, risk and monitoring of one platform. Decimals travel as text, times as ISO 8601 in UTC; see docs/api.md.",
+    "VERSION": "1",
+    "LICENSE": {"name": "MIT"},
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "Mode": "dgbot.base.choices.MODES",
+        "BotStatus": "trading.models.BotStatus",
+        "CycleStatus": "trading.models.CycleStatus",
+        "OrderStatus": "trading.models.orders.STATUSES",
+        "TradeStatus": "trading.models.trades.TradeStatus",
+        "Purpose": "dgbot.base.choices.PURPOSES",
+    },
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "dgbot.base.rest.schema.finish"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "docExpansion": "none", "displayOperationId": False},
+}
 
 # --- Logs ---
 LOG_HANDLERS = ([] if ENV["DGBOT_SUPERVISED"] else ["console"]) + (["file"] if PROCESS else [])

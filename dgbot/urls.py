@@ -1,5 +1,6 @@
 """Which address leads where."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
@@ -16,3 +17,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("monitoring.urls")),
 ]
+if settings.SHOWS_ADMIN:  # the other processes serve nothing, and start without the API's libraries
+    from dgbot.base.rest.errors import plain_error
+
+    urlpatterns += [path("api/", include("dgbot.api_urls"))]
+    handler400, handler403, handler404, handler500 = (plain_error(status) for status in (400, 403, 404, 500))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
-from dgbot.accounts import heartbeats
+from dgbot.accounts import heartbeats, kept_answers, logins
 from monitoring import logs
 from trading.services import dispatch
 
@@ -17,7 +17,9 @@ def clean_up(*, now: datetime) -> str:
     lines = remove_old_logs(before=now - LOGS_KEPT)
     cycles = sum(dispatch.tidy_simulated(bot_id=bot_id) for bot_id in dispatch.simulated_bots())
     stale = heartbeats.remove_stale()
-    return f"{lines}; {cycles} idle simulated cycles and {stale} heartbeats of dead processes removed"
+    ended = logins.remove_ended() + kept_answers.remove_old()
+    told = f"{cycles} idle simulated cycles and {stale} heartbeats of dead processes removed"
+    return f"{lines}; {ended} ended logins and kept answers of programs; {told}"
 
 
 def remove_old_logs(*, before: datetime) -> str:

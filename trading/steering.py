@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
@@ -19,6 +20,8 @@ from trading.tasks import run_cycle
 class QueueAway(DgbotError):
     """The broker cannot be reached: nothing was queued."""
 
+    is_temporary = True
+
 
 def start(*, bot_pk: int, by: Any, reason: str = "") -> str:
     """Want the bot running."""
@@ -31,7 +34,7 @@ def stop(*, bot_pk: int, by: Any, reason: str = "", close: bool = False) -> str:
     now = bots.market_now(Bot.objects.select_related("account__simulated_market").get(pk=bot_pk)) if close else None
     bot = bots.stop(bot_pk=bot_pk, by=by, reason=reason, close=close, now=now)
     if bot.status == BotStatus.STOPPING:
-        doorbell.ring()
+        transaction.on_commit(doorbell.ring)
         return _("%(name)s stops as soon as its position is sold.") % {"name": bot.name}
     return _("%(name)s stops. An open position keeps its stop and target.") % {"name": bot.name}
 
@@ -56,7 +59,7 @@ def resume(*, bot_pk: int, by: Any, reason: str = "") -> str:
 def close_position(*, position_pk: int, by: Any, reason: str) -> str:
     """Sell all of a position now."""
     order = by_hand.close(position_pk=position_pk, by=by, reason=reason, venue=_venue_of(position_pk))
-    doorbell.ring()
+    transaction.on_commit(doorbell.ring)
     return _("Order %(order)s sells position %(position)s.") % {"order": order.pk, "position": position_pk}
 
 
@@ -64,14 +67,14 @@ def reduce_position(*, position_pk: int, amount: str, by: Any, reason: str) -> s
     """Sell a part of a position now. amount: base currency, as typed."""
     wanted = _number(amount, name=_("amount"))
     order = by_hand.reduce(position_pk=position_pk, amount=wanted, by=by, reason=reason, venue=_venue_of(position_pk))
-    doorbell.ring()
+    transaction.on_commit(doorbell.ring)
     return _("Order %(order)s sells position %(position)s.") % {"order": order.pk, "position": position_pk}
 
 
 def cancel_order(*, order_pk: int, by: Any, reason: str) -> str:
     """Have an order cancelled."""
     by_hand.cancel(order_pk=order_pk, by=by, reason=reason)
-    doorbell.ring()
+    transaction.on_commit(doorbell.ring)
     return _("Order %(order)s will be cancelled; a fill may come first.") % {"order": order_pk}
 
 
@@ -79,7 +82,7 @@ def adopt(*, bot_pk: int, amount: str, price: str, by: Any, reason: str) -> str:
     """Make a holding of the account a bot's position. amount: base currency; price: quote currency, empty for today's."""
     cost = _number(price, name=_("price")) if price.strip() else None
     command = by_hand.ask_to_adopt(bot_pk=bot_pk, amount=_number(amount, name=_("amount")), price=cost, by=by, reason=reason)
-    doorbell.ring()
+    transaction.on_commit(doorbell.ring)
     return _("The gateway was asked (command %(command)s); the position appears within seconds.") % {"command": command.pk}
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from dgbot.accounts import admin_programs  # noqa: F401  registers its admins
 from dgbot.accounts.models import AuditEntry, Heartbeat, User
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import short, state_badge

@@ -7,10 +7,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from dgbot.accounts.access import ApiLogin, KeptAnswer, PersonalToken, Scope
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.querysets import OwnedQuerySet, texts_of_keys
 
 BOT = "bot"  # the process of a bot's own heartbeat
+
+__all__ = ["ApiLogin", "AuditEntry", "Heartbeat", "JobRun", "KeptAnswer", "PersonalToken", "Scope", "User"]
 
 
 class User(AbstractUser):

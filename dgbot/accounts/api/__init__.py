@@ -1,0 +1,1 @@
+"""The REST faces of users: logins, personal tokens, the own account."""

@@ -1,0 +1,19 @@
+"""Which address of the API leads to which face. Loaded by the web process only."""
+
+from typing import Any
+
+from django.urls import include, path, re_path
+
+from dgbot.base.rest.pages import DocsFace, NowhereFace, SchemaFace
+
+v1: list[Any] = [
+    path("", include("dgbot.accounts.api.routes")),
+    path("", include("trading.api.routes")),
+    re_path("", NowhereFace.as_view(), name="nowhere"),  # the last: whatever is left
+]
+urlpatterns = [
+    path("v1/", include((v1, "v1"))),
+    path("schema/", SchemaFace.as_view(), name="api_schema"),
+    path("docs/", DocsFace.as_view(), name="api_docs"),
+    re_path("", NowhereFace.as_view(), name="api_nowhere"),
+]

@@ -1,0 +1,1 @@
+"""Trading's REST faces: bots, and what happened to their accounts."""
