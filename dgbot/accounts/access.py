@@ -111,6 +111,8 @@ class KeptAnswer(models.Model):
     body = models.TextField(_("answer"), blank=True, editable=False, help_text=_("JSON, without secrets."))
     created_at = models.DateTimeField(_("asked at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
 
+    objects = OwnedQuerySet.as_manager()
+
     class Meta:
         db_table = "api_answers"
         verbose_name = _("kept answer")

@@ -6,6 +6,8 @@ said about the model; only what differs from the rule is listed.
 
 from dataclasses import dataclass
 
+from dgbot.base.rest.needs import ANYBODY
+from dgbot.base.rest.routing import actions_of
 from tests.authorization.routes import Route, admins
 
 SEES_ALL = "accounts.see_all_owners"
@@ -65,6 +67,11 @@ ADDRESSES: dict[str, Expected] = {
     "admin:app_list": STAFF,
     "admin:view_on_site": STAFF,
     "admin/(?P<url>.*)$": STAFF,
+    # everybody's own tokens and logins
+    **{f"admin:accounts_{name}_changelist": STAFF for name in ("personaltoken", "apilogin")},
+    **{f"admin:accounts_{name}_history": Expected(owned=True, staff=True) for name in ("personaltoken", "apilogin")},
+    **{f"admin:accounts_{name}_change": Expected(owned=True, staff=True, posts_need=(NOBODY,)) for name in ("personaltoken", "apilogin")},
+    "admin:accounts_personaltoken_add": STAFF,
     # pages beside the models'
     "admin:auth_user_password_change": Expected(("accounts.change_user",), staff=True),
     "admin:risk_killswitch_set": Expected(("risk.add_killswitch",), staff=True),
@@ -113,7 +120,24 @@ def expected(route: Route) -> Expected | None:
         return ADDRESSES[route.name]
     if route.pattern.startswith("admin/"):
         return _of_admin(route)
+    if route.pattern.startswith("api/"):
+        return _of_api(route)
     return None
+
+
+def _of_api(route: Route) -> Expected | None:
+    """What the face itself names; tests/contracts/test_api_isolation.py tries every one of its actions with tokens."""
+    actions = actions_of(route.view)
+    face = getattr(route.view, "cls", None)
+    if not actions or any(name not in face.needs for name in actions.values()):
+        return None
+    asked = {method: face.needs[name] for method, name in actions.items()}
+    if ANYBODY in asked.values():
+        return OPEN
+    needs, posts = (asked[method].permissions if method in asked else None for method in ("get", "post"))
+    return Expected(
+        needs or (), owned="pk" in route.parameters, posts_need=posts if posts is not None else needs or (), only_posts="get" not in asked
+    )
 
 
 def _of_admin(route: Route) -> Expected | None:

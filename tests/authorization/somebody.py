@@ -1,11 +1,13 @@
 """Somebody's rows: one in every table that shows one owner's, each recognisable by a word that nobody else may ever read."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
-from dgbot.accounts import heartbeats, roles
+from dgbot.accounts import heartbeats, logins, personal_tokens, roles
 from dgbot.accounts.models import Heartbeat, User
 from dgbot.core.types import Mode
 from risk import kill_switch, services
@@ -102,5 +104,9 @@ def _further(bot: Bot, *, order_pk: int, cycle_pk: int) -> dict[str, Any]:
         "trading_reconcilerun": run.pk,
         "trading_parityrun": parity.pk,
         "trading_command": command.pk,
+        "accounts_personaltoken": personal_tokens.make(
+            user, name=WORD, scopes=["read"], expires_at=timezone.now() + timedelta(days=1), by=user
+        )[0].pk,
+        "accounts_apilogin": logins.begin(user, address=None, agent=WORD, is_verified=False).login.pk,
         "accounts_heartbeat": Heartbeat.objects.get(name=f"bot:{bot.pk}").pk,
     }

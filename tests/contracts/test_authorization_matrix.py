@@ -28,7 +28,8 @@ NEVER_SHOWN = {"Credential", "CancelCommand", "OrderInquiry", "TickCount", "Wate
 FREE = {"app_label": "trading", "url": "nowhere", "content_type_id": 1, "object_id": "1", "bot_pk": 1, "id": "1"}
 ROUTES = all_routes()
 # A door has no outcome of its own; the others ask for more than an address. Other tests say what these do.
-DOORS = {"login", "admin:login", "set_language", "metrics", "admin/(?P<url>.*)$"}
+OPEN_API = {"v1:auth_token", "v1:auth_refresh", "v1:nowhere", "api_nowhere"}
+DOORS = OPEN_API | {"login", "admin:login", "set_language", "metrics", "admin/(?P<url>.*)$"}
 UNFIT = DOORS | {"admin:autocomplete", "admin:view_on_site", "admin:app_list"}
 
 
@@ -71,6 +72,9 @@ def wanted(rule: Expected, *, who: User | None, is_owner: bool, method: str = "g
 def values_for(route: Route, somebody: Somebody) -> dict[str, Any]:
     """Somebody's rows in its address."""
     given = {**FREE, "bot_pk": somebody.bot.pk}
+    rows = getattr(getattr(route.view, "cls", None), "queryset", None)
+    if rows is not None:
+        given["pk"] = somebody.rows.get(f"{rows.model._meta.app_label}_{rows.model._meta.model_name}", 1)
     for key in admins():
         if route.name.startswith(f"admin:{key}_") or route.pattern.startswith(f"admin/{key.replace('_', '/', 1)}/"):
             model = admins()[key].model

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
@@ -59,15 +58,6 @@ class Visible(serializers.PrimaryKeyRelatedField[Any]):
         return rows.for_user(self.context["request"].user) if hasattr(rows, "for_user") else rows
 
 
-class VisibleProfile(Visible):
-    """The id of a risk profile: a shared one or one's own."""
-
-    def get_queryset(self) -> Any:
-        """As the admin shows them."""
-        user, rows = self.context["request"].user, RiskProfile.objects.all()
-        return rows if user.has_perm("accounts.see_all_owners") else rows.filter(Q(user=None) | Q(user=user))
-
-
 class Parameter(serializers.Field[Any, Any, Any, Any]):
     """A number or a truth value."""
 
@@ -105,7 +95,7 @@ class BotInput(Input):
     anchor_at = Instant(required=False, allow_null=True)
     allocation = DecimalText(required=False, allow_null=True, help_text="Quote currency; null: the account's cash when first started.")
     trade_amount = DecimalText(required=False, help_text="Quote currency, before caps.")
-    risk_profile = VisibleProfile(queryset=RiskProfile.objects.all(), required=False, allow_null=True)
+    risk_profile = Visible(queryset=RiskProfile.objects.all(), required=False, allow_null=True)
     analyst = serializers.CharField(max_length=40, required=False)
     analyst_mode = serializers.ChoiceField(choices=AnalystMode.choices, required=False)
     is_hidden = serializers.BooleanField(required=False)

@@ -65,7 +65,6 @@ class BalancesFace(Rows):
     serializer_class = BalanceRow
     filterset_class = filters(AccountBalance, exact=("asset",), ids=("account",))
     orderings = ("id", "-id")
-    owner_path = "account__user"
     needs = dict.fromkeys(("list", "retrieve"), reads("trading.view_accountbalance"))
 
 

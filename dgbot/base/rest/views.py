@@ -65,6 +65,7 @@ class _House:
     needs: ClassVar[Mapping[str, Needs | None]] = {}
     outside: ClassVar[frozenset[str]] = frozenset()  # actions whose effect leaves the database
     hides: ClassVar[tuple[str, ...]] = ()  # fields of answers that are shown once
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before the method runs."""
@@ -116,7 +117,6 @@ class Face(_House, GenericAPIView):  # type: ignore[type-arg]
 
     pagination_class = None
     filter_backends = ()
-    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
     def get_queryset(self) -> Any:
         """No rows of its own."""
@@ -129,36 +129,28 @@ class Deeds(_House, GenericViewSet):  # type: ignore[type-arg]
     pagination_class = None
     filter_backends = ()
     lookup_value_regex = ID
-    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
 
 class Rows(_House, ListModelMixin, RetrieveModelMixin, GenericViewSet):  # type: ignore[type-arg]
     """A list and its single rows, as far as the user may see them; others' do not exist. `needs` by action.
 
-    queryset: of the model; its `for_user` decides whose rows are seen, else `owner_path`, else everybody's with the permission.
+    queryset: of the model; its `for_user` decides whose rows are seen; a model without it is shared by all who have the permission.
     orderings: the first rules. filterset_class: see `filters`. detail_class: the serializer of a single row, if that is another.
     """
 
     orderings: ClassVar[tuple[str, ...]] = ("-id", "id")
-    owner_path: ClassVar[str] = ""
     detail_class: ClassVar[Any] = None
     lookup_value_regex = ID
     filter_backends = (DjangoFilterBackend,)
     filterset_class: Any = None
     pagination_class: Any = KeysetPagination
-    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
     def get_queryset(self) -> QuerySet[Any]:
         """The rows the user may see."""
         rows: Any = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return rows.none()  # type: ignore[no-any-return]
-        user = self.request.user
-        if hasattr(rows, "for_user"):
-            return rows.for_user(user)  # type: ignore[no-any-return]
-        if self.owner_path and not user.has_perm("accounts.see_all_owners"):
-            return rows.filter(**{self.owner_path: user})  # type: ignore[no-any-return]
-        return rows  # type: ignore[no-any-return]
+        return rows.for_user(self.request.user) if hasattr(rows, "for_user") else rows  # type: ignore[no-any-return]
 
     def get_object(self) -> Any:
         """The row of the address. Raises Http404 for one that is not there or not the user's."""
