@@ -1,7 +1,7 @@
 """What lets programs in, in the admin: personal tokens, shown once when made, and logins."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from dgbot.accounts import logins, personal_tokens
 from dgbot.accounts.access import LONGEST_TOKEN
-from dgbot.accounts.models import ApiLogin, PersonalToken, Scope
+from dgbot.accounts.models import ApiLogin, PersonalToken, Scope, User
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import state_badge
 
@@ -72,10 +72,8 @@ class PersonalTokenAdmin(HouseAdmin):
 
     def save_model(self, request: HttpRequest, obj: PersonalToken, form: Any, change: bool) -> None:
         """Through the service; the text appears in the next page's message and nowhere else."""
-        asked = form.cleaned_data
-        token, text = personal_tokens.make(
-            request.user, name=asked["name"], scopes=asked["scopes"], expires_at=asked["expires_at"], by=request.user
-        )
+        asked, user = form.cleaned_data, cast(User, request.user)
+        token, text = personal_tokens.make(user, name=asked["name"], scopes=asked["scopes"], expires_at=asked["expires_at"], by=user)
         obj.pk = token.pk
         told = format_html("{} <code>{}</code>", _("Copy your token now; it is shown only this once:"), text)
         messages.warning(request, told)
@@ -130,7 +128,7 @@ class ApiLoginAdmin(FactAdmin):
     list_display = ("created_at", "user", "agent", "address", "state", "refreshed_at", "expires_at")
     list_select_related = ("user",)
     ordering = ("-id",)
-    actions = ("revoke_selected",)
+    actions = ("revoke_selected",)  # type: ignore[assignment]  # facts have none, these may be ended
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Nothing that tokens are checked by."""

@@ -136,7 +136,7 @@ def _of_api(route: Route) -> Expected | None:
         return OPEN
     needs, posts = (asked[method].permissions if method in asked else None for method in ("get", "post"))
     return Expected(
-        needs or (), owned="pk" in route.parameters, posts_need=posts if posts is not None else needs or (), only_posts="get" not in asked
+        needs or (), owned="pk" in route.parameters, posts_need=posts, only_posts="get" not in asked, only_gets="post" not in asked
     )
 
 

@@ -8,7 +8,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dgbot.base.rest.needs import ANYBODY, reads
+from dgbot.base.rest.needs import ANYBODY, HasWhatItNeeds, reads
 from dgbot.base.rest.views import Face, _House
 
 
@@ -16,12 +16,14 @@ class SchemaFace(_House, SpectacularAPIView):
     """The document."""
 
     needs = {"get": reads()}
+    permission_classes = (HasWhatItNeeds,)
 
 
 class DocsFace(_House, SpectacularSwaggerSplitView):
     """The page; its files come from here, so it works without the internet."""
 
     needs = {"get": reads()}
+    permission_classes = (HasWhatItNeeds,)
     url_name = "api_schema"
 
 

@@ -47,7 +47,7 @@ KEY_PARAMETER = {
 class HouseSchema(AutoSchema):
     """Tags by the first part of the address behind `/api/v1/`; a face may name its own with `tag`."""
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as the base class of this one has it
         """Of a list and of a single row, what the face says of itself."""
         if getattr(self.view, "action", "") in ("list", "retrieve"):
             return inspect.getdoc(type(self.view)) or ""

@@ -65,7 +65,7 @@ class _House:
     needs: ClassVar[Mapping[str, Needs | None]] = {}
     outside: ClassVar[frozenset[str]] = frozenset()  # actions whose effect leaves the database
     hides: ClassVar[tuple[str, ...]] = ()  # fields of answers that are shown once
-    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+    http_method_names: Any = ["get", "post", "put", "patch", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before the method runs."""
