@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 
 from dgbot.base.loops import run_forever
 from monitoring.notifications.notifier import Notifier
+from monitoring.notifications.telegram.poller import Poller
 
 
 class Command(BaseCommand):
@@ -15,6 +16,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Loop until told to stop."""
-        notifier = Notifier()
+        notifier, poller = Notifier(), Poller()
+        poller.start()
         run_forever(process="notifier", step=notifier.turn, wait=notifier.wait)
+        poller.end()
         notifier.close()
