@@ -184,7 +184,7 @@ EXIT_TITLES = {
 def _fill(facts: Facts, _reader: Reader) -> Facts:
     currency = facts["currency"]
     who = facts["bot"] or facts["account"]
-    if facts["order"] is None:
+    if facts["is_foreign"]:
         what = _("somebody else traded %(symbol)s in this account") % facts
     elif facts["side"] == "buy":
         what = _("bought %(symbol)s") % facts

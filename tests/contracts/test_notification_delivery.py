@@ -21,7 +21,7 @@ from tests.fakes.notices.slack import FakeSlack
 from tests.fakes.notices.telegram import TOKEN, FakeTelegram, too_many
 from tests.fakes.notices.webhook import FakeWebhook
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 CHAT = 4711
 
 

@@ -104,10 +104,10 @@ def _fill(trades: list[Trade]) -> Draft:
         "fee": text(fee),
         "fee_currency": first.fee_currency,
         "profit": text(position.realised_profit) if position is not None and first.side == "sell" else None,
+        "is_foreign": bot is None,
         "is_closed": position is not None and not position.is_open,
     }
-    is_foreign = first.order_id is None
-    level = Level.WARNING if is_foreign or first.exit_reason in LOSSES else Level.INFO
+    level = Level.WARNING if bot is None or first.exit_reason in LOSSES else Level.INFO
     kind = Kind.RISK if is_protective else Kind.FILL
     return Draft(
         kind, level, "fill", facts, first.user_id, first.created_at, bot_id=first.bot_id, mode=first.mode, fact=f"trade:{first.pk}"
