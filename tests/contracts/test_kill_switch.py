@@ -238,10 +238,13 @@ def test_the_command_refuses_in_one_sentence(wrong: tuple[str, ...]) -> None:
 
 def test_the_command_asks_for_the_word(monkeypatch: pytest.MonkeyPatch) -> None:
     factories.user("alice")
-    monkeypatch.setattr("builtins.input", lambda _question: "no")
+    words = iter(["no", KillLevel.FREEZE.name])
+    monkeypatch.setattr("builtins.input", lambda _question: next(words))
+    freeze = (str(KillLevel.FREEZE.value), "--reason", "x", "--by", "alice")
 
     with pytest.raises(CommandError, match="not typed"):
-        run(str(KillLevel.FREEZE.value), "--reason", "x", "--by", "alice")
+        run(*freeze)
+    assert "level=4" in run(*freeze)
 
 
 def test_redis_is_not_needed(settings: Any) -> None:
