@@ -15,7 +15,7 @@ from dgbot.core.types import Mode
 from trading import doorbell
 from trading.models import Bot, ExchangeAccount
 from trading.models.cycles import CycleTrigger
-from trading.services import books_check, bots, cycles, dispatch, krw_rates, schedules, snapshots, venues
+from trading.services import books_check, bots, cycles, dispatch, krw_rates, schedules, shadows, snapshots, venues
 from trading.services.dispatch import Due
 from trading.services.venues import venue_for
 
@@ -26,8 +26,11 @@ START_AFTER_S = 2.0  # a candle that has just closed needs a moment to reach tho
 
 @shared_task
 def run_cycle(bot_id: int, slot: str, trigger: str = CycleTrigger.SCHEDULE) -> None:
-    """Run one slot of one bot. slot: ISO 8601 with offset."""
+    """Run one slot of one bot, and then have its shadows run theirs. slot: ISO 8601 with offset."""
     _run(bot_id=bot_id, slots=[slot], trigger=trigger)
+    if cycles.is_over(bot_id=bot_id, slot=datetime.fromisoformat(slot)):
+        for shadow in shadows.followers(bot_pk=bot_id):
+            run_cycle.delay(shadow, slot, trigger)
 
 
 @shared_task

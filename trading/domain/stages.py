@@ -58,6 +58,7 @@ class Collected:
     btc: Any = None  # Candles of BTC on the same interval; None where no rule asks for it or it cannot be told
     minutes: Any = None  # Candles of five minutes, likewise
     missing: tuple[Reason, ...] = ()  # why one of these two cannot be told; only the rules that ask for it are unknown then
+    shared_by: int | None = None  # a shadow's: the decision of its champion that price and book were seen by
 
 
 class DecisionKind(StrEnum):

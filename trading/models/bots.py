@@ -9,6 +9,7 @@ from dgbot.base.choices import MODES
 from dgbot.base.fields import ClockTimestamp, MoneyField, bounded
 from dgbot.base.querysets import OwnedQuerySet
 from dgbot.core.interval import Interval
+from dgbot.core.types import Mode
 
 RULES = "rules"  # the analyst that asks no model
 SLOWEST_TICK_S = 59  # a minute and more is a schedule's business
@@ -102,6 +103,15 @@ class Bot(models.Model):
         blank=True,
         help_text=_("Open time of the candle all indicators start from. Empty: the series' first."),
     )
+    shadow_of = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="shadows",
+        verbose_name=_("shadow of"),
+        help_text=_("It is given what this bot sees, trades with pretended money, and is compared with it."),
+    )
     is_running = models.BooleanField(_("wanted running"), default=False, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=BotStatus, default=BotStatus.STOPPED, editable=False)
     status_reason = models.CharField(_("status reason"), max_length=255, blank=True, editable=False)
@@ -128,6 +138,9 @@ class Bot(models.Model):
                 condition=Q(tick_seconds=None) | Q(tick_seconds__gte=1, tick_seconds__lte=SLOWEST_TICK_S), name="bot_tick_seconds_in_range"
             ),
             models.CheckConstraint(condition=Q(tick_seconds=None) | Q(schedule=None), name="bot_ticks_or_follows_a_schedule"),
+            models.CheckConstraint(
+                condition=Q(shadow_of=None) | Q(mode__in=[Mode.PAPER.value, Mode.SIMULATED.value]), name="bot_shadow_risks_no_money"
+            ),
             *bounded("bot", allocation="positive", trade_amount="positive"),
         ]
         # Dispatch and the gateway ask every second which bots are wanted.

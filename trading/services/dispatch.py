@@ -123,13 +123,22 @@ def _owed(task: PeriodicTask, *, now: datetime) -> list[Due]:
         return []
     had = Cycle.objects.filter(slot=planned.slot).values("bot")
     wanted = Bot.objects.filter(schedule=task, is_running=True, tick_seconds=None).exclude(mode=Mode.SIMULATED.value).exclude(pk__in=had)
-    bots = list(wanted.exclude(wanted_at__gte=planned.slot))
     late = now - planned.slot
+    if late <= cycles.validity(planned.period) / 2:
+        wanted = wanted.exclude(pk__in=_waiting_for_champion(planned.slot))
+    bots = list(wanted.exclude(wanted_at__gte=planned.slot))
     if late <= cycles.validity(planned.period):
         return [Due(bot_id=bot.pk, slots=(planned.slot,)) for bot in bots if bot.status in ACTIVE]
     for bot in bots:
         cycles.record_missed(bot=bot, slot=planned.slot, why=_too_late(late, planned.period))
     return []
+
+
+def _waiting_for_champion(slot: datetime) -> QuerySet[Bot, int]:
+    """Shadows whose champion runs and has not finished this slot: they are given what it saw. After half the time they look themselves."""
+    over = Cycle.objects.filter(slot=slot).exclude(status=CycleStatus.RUNNING).values("bot")
+    at_work = Bot.objects.filter(shadow_of__is_running=True, shadow_of__status__in=ACTIVE).exclude(shadow_of__in=over)
+    return at_work.values_list("pk", flat=True)
 
 
 def _too_late(late: timedelta, period: timedelta) -> str:

@@ -66,6 +66,11 @@ class Context:
         """Whether this bot trades BTC, of which no relation to BTC is asked."""
         return self.rules.base == "BTC"
 
+    @cached_property
+    def is_followed(self) -> bool:
+        """Whether shadows are given what this bot sees. A replay has none."""
+        return not self.venue.mode.is_recorded and Bot.objects.filter(shadow_of=self.bot.pk, is_running=True).exists()
+
     @property
     def balances(self) -> dict[str, AccountBalance]:
         """What the gateway wrote about the account, by asset; empty until it has."""

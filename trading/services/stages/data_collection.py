@@ -13,20 +13,28 @@ from trading.domain.liquidity import is_usable
 from trading.domain.stages import Action, Collected, Outcome
 from trading.domain.validator import needs
 from trading.models.bots import RULES
+from trading.services.stages import shared_inputs
 from trading.services.stages.context import Context
 
 BTC = {"KRW": "KRW-BTC", "USDT": "BTC/USDT:USDT"}
 
 
 def collect(context: Context) -> Collected:
-    """Read candles, price, book and balances. Raises nothing for what is missing: it is listed in `unknown`."""
+    """Read candles, price, book and balances. Raises nothing for what is missing: it is listed in `unknown`.
+
+    A shadow reads its candles, and is given price and book as its champion saw them.
+    """
     unknown: list[Reason] = []
-    stale = context.venue.why_stale(context.bot.symbol)
+    shared = shared_inputs.of_champion(context)
+    stale = context.venue.why_stale(context.bot.symbol) if shared is None else ""
     if stale:
         unknown.append(Reason("feed_stale", f"{stale[0].upper()}{stale[1:]}.", remedy="Nothing to do: it is dialled again by itself."))
     candles = _candles(context, unknown)
-    ticker = _ticker(context, unknown)
-    book = _book(context, unknown)
+    if shared is None:
+        ticker, book = _ticker(context, unknown), _book(context, unknown)
+    else:
+        ticker, book = shared.ticker, shared.book
+        unknown.extend(shared.unknown)
     balances = _balances(context, unknown)
     missing: list[Reason] = []
     return Collected(
@@ -35,7 +43,8 @@ def collect(context: Context) -> Collected:
         book=book,
         balances=balances,
         unknown=tuple(unknown),
-        known_at=context.now,
+        known_at=context.now if shared is None else shared.known_at,
+        shared_by=None if shared is None else shared.decision_pk,
         btc=_btc(context, missing),
         minutes=_minutes(context, missing),
         missing=tuple(missing),
@@ -68,6 +77,7 @@ def outcome(collected: Collected, *, slot: datetime) -> Outcome:
         "also": {name: _span(series) for name, series in (("btc", collected.btc), ("minutes", collected.minutes)) if series is not None},
         "balances": {asset: str(free) for asset, free in collected.balances.items()},
         "slot": slot.isoformat(),
+        **({} if collected.shared_by is None else {"seen_by_decision": collected.shared_by}),
     }
     has_candles = candles is not None and len(candles) > 0
     return Outcome(Action.CONTINUE if has_candles else Action.SKIP, (*collected.unknown, *collected.missing), data)

@@ -35,7 +35,7 @@ OF_BOT = ("name", "symbol", "strategy", "parameters", "interval", "analyst", "an
 def recorded(context: Context, collected: Collected, *, filtered: Filtered | None) -> Row:
     """As it is stored. filtered: an entry was considered, so limits, fees and the risk profile had a say."""
     is_entry = filtered is not None
-    is_whole = is_entry or context.bot.analyst != RULES
+    is_whole = is_entry or context.bot.analyst != RULES or context.is_followed
     candles = {"own": collected.candles, "btc": collected.btc, "minutes": collected.minutes}
     row: Row = {
         "slot": context.cycle.slot.isoformat(),
@@ -98,13 +98,14 @@ def restored(decision: Decision, candles_of: CandlesOf) -> tuple[Context, Collec
     cycle = Cycle(pk=decision.cycle_id, bot=bot, slot=datetime.fromisoformat(row["slot"]))
     venue: Any = _RecordedVenue(_RecordedExchange(row.get("taker_rate"), row.get("fees_unknown", "")))
     context = Context(cycle=cycle, bot=bot, venue=venue, readings=readings, now=decision.created_at, lease_epoch=0)
+    context.is_followed = True  # the book is taken as it was stored
     if "limits" in row:
         context.__dict__ |= {"limits": limits.from_row(row["limits"]), "rules": rules_from(row["rules"])}
     series = {name: _proven(named, candles_of) for name, named in row["candles"].items()}
     collected = Collected(
         candles=series.get("own"),
-        ticker=None if row["ticker"] is None else _ticker(row["ticker"]),
-        book=_book(row["book"]),
+        ticker=ticker_from(row["ticker"]),
+        book=book_from(row["book"]),
         balances={},
         unknown=tuple(Reason(**reason) for reason in row["unknown"]),
         known_at=datetime.fromisoformat(row["known_at"]),
@@ -174,11 +175,15 @@ def _texts(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _ticker(row: Row) -> Ticker:
+def ticker_from(row: Row | None) -> Ticker | None:
+    """A recorded price; None: it was unknown."""
+    if row is None:
+        return None
     return Ticker(symbol=row["symbol"], price=Decimal(row["price"]), known_at=datetime.fromisoformat(row["known_at"]))
 
 
-def _book(row: Row | None) -> OrderBook | None:
+def book_from(row: Row | None) -> OrderBook | None:
+    """A recorded book; None: it was unknown or of no use."""
     if row is None:
         return None
     sides = {
