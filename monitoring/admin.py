@@ -155,6 +155,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": _("History"),
             "separator": True,
             "items": [
+                {
+                    "title": _("Results"),
+                    "icon": "insights",
+                    "link": reverse_lazy("admin:trading_trade_results"),
+                    "permission": lambda request: request.user.has_perm("trading.view_trade"),
+                },
                 _item(_("Cycles"), "cycle", "trading_cycle", "trading.view_cycle"),
                 _item(_("Decisions"), "psychology", "trading_decision", "trading.view_decision"),
                 _item(_("Analyst calls"), "forum", "trading_analystcall", "trading.view_analystcall"),

@@ -35,6 +35,18 @@ def price(value: Decimal | None, currency: str) -> str:
 
 
 @register.simple_tag
+def gain(value: Decimal | None, currency: str) -> SafeString:
+    """Money with its sign, coloured."""
+    return badges.profit(value, currency)
+
+
+@register.simple_tag
+def share(fraction: Decimal | None) -> str:
+    """A fraction as percent."""
+    return display.percent(fraction, places=0)
+
+
+@register.simple_tag
 def base_amount(value: Decimal | None) -> str:
     """Without trailing zeros."""
     return display.amount(value)

@@ -74,6 +74,8 @@ ADDRESSES: dict[str, Expected] = {
     "admin:accounts_personaltoken_add": STAFF,
     # pages beside the models'
     "admin:auth_user_password_change": Expected(("accounts.change_user",), staff=True),
+    "admin:trading_trade_results": Expected(("trading.view_trade",), staff=True),
+    "admin:trading_trade_results_candles": Expected(("trading.view_trade",), staff=True),
     "admin:risk_killswitch_set": Expected(("risk.add_killswitch",), staff=True),
 }
 

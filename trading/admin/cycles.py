@@ -15,9 +15,11 @@ from dgbot.base.filters import by_period, one_of
 from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import tones
 from trading.admin.history import BotFilter, ModeFilter, SymbolFilter
+from trading.admin.why.pages import TellsWhy
 from trading.models import Analyst, Cycle, CycleStatus, Decision, Lease, StageResult
 from trading.models.bots import RULES
 from trading.models.decisions import DECISIONS
+from trading.selectors import stories
 from trading.selectors.searching import by_words, symbols_beginning
 
 AnalystFilter = one_of(
@@ -68,14 +70,16 @@ class DecisionInline(FactInline):
 
 
 @admin.register(Cycle)
-class CycleAdmin(FactAdmin):
+class CycleAdmin(TellsWhy, FactAdmin):
     """One run of the pipeline each."""
 
-    list_display = ("slot", "bot", "mode_shown", "state", "how", "trigger", "took")
+    list_display = ("slot", "bot", "mode_shown", "state", "how", "trigger", "took", "why_link")
     list_filter = (by_period("slot"), "status", "trigger", BotFilter, ModeFilter)
     list_select_related = ("bot", "account")
     ordering = ("-id",)
     inlines = (StageInline, DecisionInline)
+    story_of = staticmethod(stories.of_cycle)
+    actions_detail = ("why",)
 
     @admin.display(description=_("mode"))
     def mode_shown(self, cycle: Cycle) -> SafeString:
@@ -119,10 +123,10 @@ class StageResultAdmin(FactAdmin):
 
 
 @admin.register(Decision)
-class DecisionAdmin(HistoryAdmin):
+class DecisionAdmin(TellsWhy, HistoryAdmin):
     """What was answered, and on what it was based."""
 
-    list_display = ("created_at", "bot", "mode_shown", "symbol", "answer", "sure", "why", "analyst")
+    list_display = ("created_at", "bot", "mode_shown", "symbol", "answer", "sure", "reason_begins", "analyst", "why_link")
     list_filter = (by_period("created_at"), "decision", BotFilter, SymbolFilter, AnalystFilter, ModeFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "reason")
@@ -133,6 +137,8 @@ class DecisionAdmin(HistoryAdmin):
         *("candle_count", "anchor_at", "candles_hash", "previous_hash", "hash", "cycle_id"),
     )
     readonly_fields = ("rules_shown", "filter_shown")
+    story_of = staticmethod(stories.of_decision)
+    actions_detail = ("why",)
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, else words of the reason."""
@@ -203,7 +209,7 @@ class DecisionAdmin(HistoryAdmin):
         return "–" if decision.confidence is None else format_html('<span class="dg-number">{} %</span>', f"{decision.confidence:.1f}")
 
     @admin.display(description=_("reason"))
-    def why(self, decision: Decision) -> SafeString:
+    def reason_begins(self, decision: Decision) -> SafeString:
         """Its beginning."""
         return short(decision.reason)
 

@@ -18,9 +18,11 @@ from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import steering, tones
 from trading.admin.by_hand import ActsByHand
 from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
+from trading.admin.why.pages import TellsWhy
 from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Status
 from trading.models import Order, OrderEvent, OrderSend, Trade
 from trading.models.orders import STATUSES
+from trading.selectors import stories
 from trading.selectors.searching import by_symbol_or_id
 
 
@@ -91,10 +93,10 @@ class TradeInline(FactInline):
 
 
 @admin.register(Order)
-class OrderAdmin(ActsByHand, HistoryAdmin):
+class OrderAdmin(TellsWhy, ActsByHand, HistoryAdmin):
     """Our intents and what became of them."""
 
-    list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message")
+    list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message", "why_link")
     list_filter = (by_period("created_at"), NeedsAttention, BotFilter, SymbolFilter, "side", "status", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "client_id", "exchange_order_id")
@@ -107,7 +109,8 @@ class OrderAdmin(ActsByHand, HistoryAdmin):
     )
     inlines = (EventInline, SendInline, TradeInline)
 
-    actions_detail = ("cancel",)
+    story_of = staticmethod(stories.of_order)
+    actions_detail = ("why", "cancel")
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, or an order's id of ours or of the exchange."""

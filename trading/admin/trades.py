@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -25,15 +26,18 @@ from trading.admin.by_hand import ActsByHand
 from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
 from trading.admin.orders import TradeInline
 from trading.admin.protection import protection_of
+from trading.admin.results import TellsResults
+from trading.admin.why.pages import TellsWhy
 from trading.models import Position, Trade
+from trading.selectors import stories
 from trading.selectors.searching import by_symbol_or_id, symbols_beginning
 
 
 @admin.register(Trade)
-class TradeAdmin(HistoryAdmin):
+class TradeAdmin(TellsResults, TellsWhy, HistoryAdmin):
     """Every fill; never edited, never deleted."""
 
-    list_display = ("created_at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown")
+    list_display = ("created_at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown", "why_link")
     list_filter = (by_period("created_at"), BotFilter, SymbolFilter, "side", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "exchange_trade_id")
@@ -45,9 +49,16 @@ class TradeAdmin(HistoryAdmin):
         *("order_id", "position_id", "recorded_at"),
     )
 
+    story_of = staticmethod(stories.of_trade)
+    actions_detail = ("why",)
+
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, or a trade id of the exchange."""
         return by_symbol_or_id(rows, term, user=request.user, ids=("exchange_trade_id",))
+
+    def links_of(self, changelist: Any) -> tuple[tuple[Any, str, str], ...]:
+        """The results, and the files."""
+        return ((_("Results"), reverse("admin:trading_trade_results"), "insights"), *super().links_of(changelist))
 
     def totals_of(self, rows: QuerySet[Any]) -> Totals:
         """Turnover by side, and the fees."""
@@ -109,10 +120,24 @@ class OpenOrClosed(admin.SimpleListFilter):
 
 
 @admin.register(Position)
-class PositionAdmin(ActsByHand, HistoryAdmin):
+class PositionAdmin(TellsWhy, ActsByHand, HistoryAdmin):
     """Stays in a market, with the exits frozen at entry; closed or reduced by hand."""
 
-    list_display = ("id", "bot", "mode_shown", "symbol", "state", "held", "entry", "stop", "target", "realised", "exit_reason", "opened_at")
+    list_display = (
+        "id",
+        "bot",
+        "mode_shown",
+        "symbol",
+        "state",
+        "held",
+        "entry",
+        "stop",
+        "target",
+        "realised",
+        "exit_reason",
+        "opened_at",
+        "why_link",
+    )
     list_filter = (by_period("opened_at"), OpenOrClosed, BotFilter, SymbolFilter, ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol",)
@@ -128,7 +153,8 @@ class PositionAdmin(ActsByHand, HistoryAdmin):
         """Every column, then what the plan of its exits means, and who protects it."""
         return [*super().get_fields(request, obj), "trailing", "levels", "protected"]
 
-    actions_detail = ("close", "reduce")
+    story_of = staticmethod(stories.of_position)
+    actions_detail = ("why", "close", "reduce")
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning."""
