@@ -20,5 +20,5 @@ urlpatterns = [
 if settings.SHOWS_ADMIN:  # the other processes serve nothing, and start without the API's libraries
     from dgbot.base.rest.errors import plain_error
 
-    urlpatterns += [path("api/", include("dgbot.api_urls"))]
+    urlpatterns += [path("", include("dgbot.api_urls"))]
     handler400, handler403, handler404, handler500 = (plain_error(status) for status in (400, 403, 404, 500))

@@ -47,7 +47,8 @@ class Api:
 
     def _told(self, response: Any) -> tuple[int, Any]:
         self.response = response
-        return response.status_code, json.loads(response.content) if response.content else None
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return response.status_code, json.loads(response.content) if is_json and response.content else None
 
 
 def access_token(user: User, *, is_verified: bool = False) -> str:

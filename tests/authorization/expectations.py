@@ -122,7 +122,7 @@ def expected(route: Route) -> Expected | None:
         return ADDRESSES[route.name]
     if route.pattern.startswith("admin/"):
         return _of_admin(route)
-    if route.pattern.startswith("api/"):
+    if hasattr(getattr(route.view, "cls", None), "needs"):
         return _of_api(route)
     return None
 

@@ -131,7 +131,7 @@ class OrderRow(RowSerializer):
         )
 
 
-class EventRow(RowSerializer):
+class OrderEventRow(RowSerializer):
     """One move of an order."""
 
     class Meta:
@@ -147,10 +147,10 @@ class OrderDetail(OrderRow):
     class Meta(OrderRow.Meta):
         fields = (*OrderRow.Meta.fields, "events")
 
-    @extend_schema_field(EventRow(many=True))
+    @extend_schema_field(OrderEventRow(many=True))
     def get_events(self, order: Order) -> Any:
         """Oldest first."""
-        return EventRow(order.events.order_by("seq"), many=True).data
+        return OrderEventRow(order.events.order_by("seq"), many=True).data
 
 
 @extend_schema_view(list=extend_schema(summary="Orders"), retrieve=extend_schema(summary="One order with its events"))

@@ -11,7 +11,7 @@ from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
 from trading.models import Analyst, Bot
 from trading.models.bots import RULES
-from trading.services import bot_changes
+from trading.services import bot_changes, new_bots
 
 FIXED = ("account", "symbol")  # chosen once
 
@@ -20,13 +20,11 @@ FIXED = ("account", "symbol")  # chosen once
 def create(*, values: Mapping[str, Any], by: Any) -> Bot:
     """A new bot, stopped; owner and mode follow its account. Raises BadInput or Django's ValidationError for what cannot be."""
     account = values["account"]
-    bot = Bot(user_id=account.user_id, mode=account.mode)
+    bot = Bot(user_id=account.user_id, mode=account.mode)  # a full row, so that its rules can be asked
     if account.mode == Mode.REPLAY:
         raise BadInput("The bot was not made: replays make their own bots; run `manage.py replay`.")
     _put(bot, values)
-    bot.save(force_insert=True)
-    audit.record(actor=by, action="create bot", target=f"bot:{bot.pk}", diff={name: ["", _told(value)] for name, value in values.items()})
-    return bot
+    return new_bots.create(bot, by=by, diff={name: ["", _told(value)] for name, value in values.items()})
 
 
 @transaction.atomic

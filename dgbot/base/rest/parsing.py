@@ -1,7 +1,8 @@
 """JSON in, JSON out, and no more of it than anybody needs."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -11,6 +12,7 @@ from rest_framework.parsers import JSONParser
 
 LARGEST_BODY = 256 * 1024  # bytes
 DEEPEST = 32  # levels of objects and lists
+NOT_TEXT = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores neither
 
 
 class TooLarge(exceptions.APIException):
@@ -34,8 +36,9 @@ class JsonParser(JSONParser):
             value = json.loads(content.decode(), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise exceptions.ParseError(_("The body is not JSON: %(why)s.") % {"why": str(error)[:120]}) from None
-        if _is_deeper(value, than=DEEPEST):
-            raise exceptions.ParseError(_("The body is nested deeper than %(levels)d levels.") % {"levels": DEEPEST})
+        for _level, texts in _levels(value):
+            if any(NOT_TEXT.search(text) for text in texts):
+                raise exceptions.ParseError(_("The body holds characters that are no text: NUL, or half of a pair."))
         return value
 
 
@@ -51,10 +54,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _is_deeper(value: Any, *, than: int) -> bool:
+def _levels(value: Any) -> Iterator[tuple[int, list[str]]]:
+    """Every text of each level, names included. Raises ParseError where there are too many levels."""
     level = [value]
-    for _level in range(than + 1):
+    for number in range(DEEPEST + 1):
+        yield number, [one for one in level if isinstance(one, str)] + [name for one in level if isinstance(one, dict) for name in one]
         level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
         if not level:
-            return False
-    return True
+            return
+    raise exceptions.ParseError(_("The body is nested deeper than %(levels)d levels.") % {"levels": DEEPEST})

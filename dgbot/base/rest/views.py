@@ -14,6 +14,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -28,8 +29,10 @@ from dgbot.base.rest.throttles import AddressThrottle
 ID = r"[0-9]{1,19}"
 
 
-class Input(serializers.Serializer[Any]):
-    """What a write takes. A name that is none of its fields is refused: a mistyped one would be left out in silence."""
+class Closed:
+    """A shape that refuses names which are none of its fields: a mistyped one would be left out in silence."""
+
+    fields: Any
 
     def to_internal_value(self, data: Any) -> Any:
         """The values, typed."""
@@ -38,7 +41,11 @@ class Input(serializers.Serializer[Any]):
             if unknown:
                 told = _("There is no such field; known are %(known)s.") % {"known": ", ".join(self.fields) or _("none")}
                 raise exceptions.ValidationError({str(name)[:60]: [told] for name in unknown[:5]})
-        return super().to_internal_value(data)
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class Input(Closed, serializers.Serializer[Any]):
+    """What a write takes."""
 
 
 class Reason(Input):
@@ -81,6 +88,8 @@ class _House:
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """After the method ran."""
+        if getattr(response, "exception", False):  # errors are JSON, also of a page or of a document in YAML
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         final = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         final.headers.setdefault("Cache-Control", "no-store")
         return final

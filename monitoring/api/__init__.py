@@ -1,0 +1,1 @@
+"""The REST faces of monitoring: logs, schedules, health, backups."""

@@ -1,0 +1,1 @@
+"""Risk's REST faces: profiles, states, events, the kill switch."""
