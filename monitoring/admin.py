@@ -21,6 +21,7 @@ from dgbot.base.history import HistoryAdmin, Totals, totals
 from monitoring import selectors
 from monitoring.backups.models import BackupState
 from monitoring.models import Backup, LogLevel, SystemLog
+from trading.admin.protection import protection_of
 from trading.models import Bot, BotStatus, Order, Position
 from trading.selectors.searching import by_words
 
@@ -106,9 +107,12 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "bots": [{"row": bot, "cycle": cycle} for bot, cycle in selectors.with_last_cycle(bots)],
         "running": BotStatus.RUNNING,
-        "positions": positions.order_by("pk"),
+        "positions": [{"row": row, "protection": protection_of(row)} for row in positions.order_by("pk")],
         "doubtful": selectors.shown(Order.objects.for_user(user)).filter(status__in=selectors.DOUBTFUL).select_related("bot"),
         "safe_modes": selectors.safe_modes(user),
+        "accounts": selectors.accounts_with_points(user),
+        "alarms": selectors.alarms(user),
+        "budgets": selectors.budgets(user),
         "beats": selectors.heartbeats(user, timezone.now()),
         "schedules": schedules,
     }

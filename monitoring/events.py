@@ -3,6 +3,7 @@
 Codes travel, words do not: each page translates them. Decimals are text, times ISO 8601 in UTC, unknown is null with a cause.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
@@ -48,6 +49,17 @@ class CycleCard(TypedDict):
     stages: list[StageCard]
 
 
+class LimitCard(TypedDict):
+    """One limit of a bot and how much of it is used; unknown is null. fraction: share used, 1 blocks entries."""
+
+    code: str
+    value: str | None
+    limit: str | None
+    unit: str
+    fraction: str | None
+    origin: str
+
+
 class BotCard(TypedDict):
     """One bot: what is wanted, what is, and its last cycle."""
 
@@ -68,6 +80,7 @@ class BotCard(TypedDict):
     is_paused: bool
     next_at: str | None
     data_at: str | None
+    limit: LimitCard | None
     cycle: CycleCard | None
 
 
@@ -147,12 +160,21 @@ class EquityPoint(TypedDict):
     cause: str
 
 
+class Money(TypedDict):
+    """What an account has made, quote currency of the account, by its newest risk state; null while unknown."""
+
+    currency: str
+    daily_pnl: str | None
+    weekly_pnl: str | None
+
+
 class AccountCard(TypedDict):
     """One account and its equity curve, oldest point first."""
 
     id: int
     name: str
     badge: str
+    money: Money
     points: list[EquityPoint]
 
 
@@ -162,6 +184,27 @@ class Attention(TypedDict):
     unknown_orders: int
     kill_switches: list[str]
     unprotected: list[str]
+
+
+class AlarmCard(TypedDict):
+    """A limit that acted, or a difference to the exchange. kind: risk or books."""
+
+    id: int
+    kind: str
+    who: str
+    message: str
+    at: str
+
+
+class BudgetCard(TypedDict):
+    """What an analyst may spend and has spent, USD."""
+
+    id: int
+    name: str
+    day: str
+    day_budget: str
+    month: str
+    month_budget: str
 
 
 class BeatCard(TypedDict):
@@ -184,6 +227,8 @@ class Snapshot(TypedDict):
     trades: list[TradeCard]
     accounts: list[AccountCard]
     attention: Attention
+    alarms: list[AlarmCard]
+    budgets: list[BudgetCard]
     beats: list[BeatCard]
 
 
@@ -202,17 +247,6 @@ class OrderCard(TypedDict):
     price: str | None
     error: str
     created_at: str
-
-
-class LimitCard(TypedDict):
-    """One limit of a bot and how much of it is used; unknown is null. fraction: share used, 1 blocks entries."""
-
-    code: str
-    value: str | None
-    limit: str | None
-    unit: str
-    fraction: str | None
-    origin: str
 
 
 class Figures(TypedDict):
@@ -289,6 +323,7 @@ class EquityEvent(TypedDict):
     as_of: str
     account_id: int
     point: EquityPoint
+    money: Money
 
 
 class OrdersEvent(TypedDict):
@@ -349,8 +384,8 @@ def error(message: str) -> ErrorEvent:
     return {"type": "error", "as_of": now_text(), "message": message}
 
 
-def bot_card(bot: Any, cycle: CycleCard | None) -> BotCard:
-    """`bot` with account, user and the annotations of `selectors.bots_shown`."""
+def bot_card(bot: Any, cycle: CycleCard | None, limit: Usage | None) -> BotCard:
+    """`bot` with account, user and the annotations of `selectors.bots_shown`. limit: the one it has used most of."""
     return {
         "id": bot.pk,
         "name": bot.name,
@@ -369,6 +404,7 @@ def bot_card(bot: Any, cycle: CycleCard | None) -> BotCard:
         "is_paused": bot.is_paused,
         "next_at": _next_at(bot),
         "data_at": iso(bot.data_at + Interval(bot.interval).length) if bot.data_at and bot.mode in ("paper", "live") else None,
+        "limit": None if limit is None else limit_card(limit),
         "cycle": cycle,
     }
 
@@ -468,6 +504,38 @@ def figures(state: Any) -> Figures:
         "daily_pnl": _text(state.daily_pnl),
         "weekly_pnl": _text(state.weekly_pnl),
         "entries_today": state.daily_trade_count,
+    }
+
+
+def money(account: Any, state: Any) -> Money:
+    """What `account` has made; state: its newest risk state, None before its first cycle."""
+    return {
+        "currency": account.quote_currency,
+        "daily_pnl": None if state is None else _text(state.daily_pnl),
+        "weekly_pnl": None if state is None else _text(state.weekly_pnl),
+    }
+
+
+def alarm_card(event: Any) -> AlarmCard:
+    """A limit that acted: `event` with bot and account."""
+    return {"id": event.pk, "kind": "risk", "who": str(event.bot or event.account), "message": event.message, "at": iso(event.created_at)}
+
+
+def break_card(row: Any) -> AlarmCard:
+    """A difference to the exchange that is not over: `row` with account."""
+    message = f"{row.get_kind_display()}: {row.subject} {row.detail}".strip()
+    return {"id": row.pk, "kind": "books", "who": str(row.account), "message": message, "at": iso(row.first_seen_at)}
+
+
+def budget_card(analyst: Any, spent: Mapping[str, Decimal]) -> BudgetCard:
+    """What `analyst` has spent by day and month."""
+    return {
+        "id": analyst.pk,
+        "name": analyst.name,
+        "day": plain(spent["day"]),
+        "day_budget": plain(analyst.day_budget),
+        "month": plain(spent["month"]),
+        "month_budget": plain(analyst.month_budget),
     }
 
 

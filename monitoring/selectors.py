@@ -10,8 +10,11 @@ from django.db.models.functions import Cast, JSONObject
 
 from backtests.models import CandleSeries
 from dgbot.accounts.models import Heartbeat
+from dgbot.core.errors import BadInput
 from monitoring import events
-from risk.models import KillSwitch, RiskState
+from risk.domain.usage import Usage
+from risk.models import KillSwitch, RiskEvent, RiskState
+from risk.selectors import recent_states
 from trading.domain.stages import STAGES
 from trading.models import (
     Bot,
@@ -22,12 +25,15 @@ from trading.models import (
     PortfolioSnapshot,
     Position,
     ProtectiveStop,
+    ReconcileBreak,
     StageResult,
     StopState,
     Trade,
 )
-from trading.services import protection
+from trading.selectors import limits
+from trading.services import analysts, config, protection
 
+ALARMS_SHOWN = 8
 NEWEST_SHOWN = 30  # decisions and trades on the page
 POINTS_SHOWN = 500  # of each equity curve
 STAGE_ORDER = Case(*(When(stage=stage, then=number) for number, stage in enumerate(STAGES)))
@@ -44,8 +50,10 @@ def snapshot(user: Any) -> events.Snapshot:
         "positions": [events.position_card(row) for row in positions_valued(shown(Position.objects.for_user(user).open()))],
         "decisions": [events.decision_card(row) for row in _newest(Decision.objects.for_user(user))],
         "trades": [events.trade_card(row) for row in _newest(Trade.objects.for_user(user))],
-        "accounts": [account_card(row) for row in _accounts_with_points(user)],
+        "accounts": [account_card(row) for row in accounts_with_points(user)],
         "attention": attention(user),
+        "alarms": alarms(user),
+        "budgets": budgets(user),
         "beats": [events.beat_card(row) for row in Heartbeat.objects.for_user(user).order_by("process", "name")],
     }
 
@@ -57,7 +65,7 @@ def bots_shown(bots: QuerySet[Bot], *, hidden: bool = False) -> QuerySet[Bot]:
     series = CandleSeries.objects.filter(exchange=OuterRef("account__exchange"), symbol=OuterRef("symbol"), interval=OuterRef("interval"))
     return (
         (bots if hidden else bots.filter(is_hidden=False, account__is_hidden=False))
-        .select_related("account", "user", "schedule__crontab", "schedule__interval")
+        .select_related("user", "schedule__crontab", "schedule__interval", *limits.OWNERS_OF_LIMITS)
         .annotate(
             data_at=Subquery(series.values("last_opened_at")[:1]),
             last_cycle=Subquery(Cycle.objects.filter(bot=OuterRef("pk")).order_by("-slot").values("pk")[:1]),
@@ -72,7 +80,15 @@ def bot_cards(rows: list[Any]) -> list[events.BotCard]:
     """Cards of the rows of `bots_shown`, with each bot's newest cycle."""
     newest = Cycle.objects.filter(pk__in=[row.last_cycle for row in rows if row.last_cycle])
     cycles = {row.pk: events.cycle_card(row) for row in with_stages(newest)}
-    return [events.bot_card(row, cycles.get(row.last_cycle)) for row in rows]
+    used = _nearest_limits(rows)
+    return [events.bot_card(row, cycles.get(row.last_cycle), used.get(row.pk)) for row in rows]
+
+
+def _nearest_limits(rows: list[Any]) -> dict[int, Usage]:
+    try:
+        return limits.nearest(rows, settings=config.current()) if rows else {}
+    except (BadInput, LookupError):
+        return {}  # settings or profiles are missing: the page of each bot says so
 
 
 def with_last_cycle(bots: QuerySet[Bot]) -> list[tuple[Any, Cycle | None]]:
@@ -136,6 +152,23 @@ def attention(user: Any) -> events.Attention:
     }
 
 
+def alarms(user: Any) -> list[events.AlarmCard]:
+    """What happened that a person should know: the newest limits that acted, and what differs from an exchange until it is over."""
+    acted = RiskEvent.objects.for_user(user).filter(account__is_hidden=False).select_related("bot", "account").order_by("-pk")
+    differing = ReconcileBreak.objects.for_user(user).filter(account__is_hidden=False, over_at=None, confirmed_at__isnull=False)
+    return [
+        *(events.break_card(row) for row in differing.select_related("account").order_by("-pk")[:ALARMS_SHOWN]),
+        *(events.alarm_card(row) for row in acted[:ALARMS_SHOWN]),
+    ]
+
+
+def budgets(user: Any) -> list[events.BudgetCard]:
+    """What each analyst may still spend."""
+    if not user.has_perm("trading.view_analyst"):
+        return []
+    return [events.budget_card(analyst, spent) for analyst, spent in analysts.spent_by_each()]
+
+
 def unprotected(user: Any) -> list[str]:
     """Open positions of bots `user` may see that nothing covers, each with its seconds."""
     naked = protection.unprotected()
@@ -149,6 +182,7 @@ def account_card(account: Any) -> events.AccountCard:
         "id": account.pk,
         "name": account.name,
         "badge": events.badge(account.mode, account),
+        "money": events.money(account, account.newest_state),
         "points": [
             events.equity_point(at=datetime.fromisoformat(point["at"]), value=_decimal(point["value"]), cause=point["cause"])
             for point in reversed(account.points)
@@ -160,15 +194,16 @@ def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _accounts_with_points(user: Any) -> QuerySet[Any]:
+def accounts_with_points(user: Any) -> list[Any]:
+    """Accounts `user` may see, with `points` of their equity curve, newest first, and `newest_state` of their risk, None before any."""
     points = PortfolioSnapshot.objects.filter(account=OuterRef("pk")).order_by("-created_at")
     shape = JSONObject(at="created_at", value=Cast("total_value_krw", TextField()), cause="cause")
-    return (
-        ExchangeAccount.objects.for_user(user)
-        .filter(is_hidden=False)
-        .annotate(points=ArraySubquery(points.values(json=shape)[:POINTS_SHOWN]))
-        .order_by("name", "pk")
-    )
+    found = ExchangeAccount.objects.for_user(user).filter(is_hidden=False).order_by("name", "pk")
+    rows: list[Any] = list(found.annotate(points=ArraySubquery(points.values(json=shape)[:POINTS_SHOWN])))
+    states = recent_states([(row.pk, None) for row in rows])
+    for row in rows:
+        row.newest_state = next(iter(states[row.pk, None]), None)
+    return rows
 
 
 def _newest(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -230,12 +265,14 @@ def moved_order(pk: int) -> tuple[int, events.OrdersEvent] | None:
 def valued_account(pk: int) -> tuple[int, list[events.Event]] | None:
     """Owner and events of a portfolio snapshot: the new point, and its positions valued anew."""
     as_of = events.now_text()
-    row = PortfolioSnapshot.objects.filter(pk=pk, account__is_hidden=False).first()
+    row = PortfolioSnapshot.objects.filter(pk=pk, account__is_hidden=False).select_related("account").first()
     if row is None:
         return None
     point = events.equity_point(at=row.created_at, value=row.total_value_krw, cause=row.cause)
     valued = [events.position_card(item) for item in positions_valued(Position.objects.filter(account=row.account_id, **_VISIBLE).open())]
-    told: list[events.Event] = [{"type": "equity", "as_of": as_of, "account_id": row.account_id, "point": point}]
+    state = RiskState.objects.filter(account=row.account_id, bot=None).order_by("-trading_day").first()
+    made = events.money(row.account, state)
+    told: list[events.Event] = [{"type": "equity", "as_of": as_of, "account_id": row.account_id, "point": point, "money": made}]
     if valued:
         told.append({"type": "positions", "as_of": as_of, "positions": valued})
     return row.user_id, told

@@ -25,6 +25,7 @@ WORDS: dict[str, Any] = {
     "line": {"entry": _("entry"), "stop": pgettext_lazy("price", "Stop"), "target": _("Target")},
     "side": {"buy": _("buy"), "sell": _("sell")},
     "purpose": {"entry": _("entry"), "exit": _("exit"), "emergency": _("emergency")},
+    "alarm": {"risk": _("limit"), "books": _("differs")},
     "cause": {
         "not_valued": _("the account has not been valued yet"),
         "valued_before_opening": _("the last valuation is older than this position"),
@@ -79,6 +80,9 @@ WORDS: dict[str, Any] = {
         "no_cycles": _("No cycle yet. Start the bot, or press “Run now”."),
         "no_limits": _("Limits are unknown: {why}"),
         "no_chart": _("No candles to show: {why}"),
+        "no_alarms": _("Nothing has happened that you should know of."),
+        "of_limit": _("{share} of the limit “{name}” is used ({origin})"),
+        "month": _("this month"),
         "used_up": _("used up"),
         "nearly": _("nearly used up"),
         "confirm_close": _("{name} stops. Its position keeps its stop and target. Stop it?"),

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 from dgbot.core.money import plain
 
 WHOLE_FROM = Decimal(100)  # from here on KRW needs no decimals
+MYRIADS = (("조", 10**12), ("억", 10**8), ("만", 10**4))
 BASE_PLACES, SMALL_PLACES = 8, 4
 CENT_CURRENCIES = ("USD", "USDT", "USDC")
 
@@ -32,6 +33,19 @@ def signed(value: Decimal | None, currency: str = "KRW") -> str:
     """`money` with its sign, also for a gain."""
     text = money(value, currency)
     return f"+{text}" if value is not None and value > 0 else text
+
+
+def korean_units(value: Decimal) -> str:
+    """A sum as Koreans read it: 123456789 is `1억 2,345만 6,789`. Empty below ten thousand, where it says nothing more."""
+    rest = int(abs(value).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    if rest < MYRIADS[-1][1]:
+        return ""
+    parts = []
+    for unit, size in (*MYRIADS, ("", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count:,}{unit}")
+    return ("-" if value < 0 else "") + " ".join(parts)
 
 
 def percent(fraction: Decimal | None, *, places: int = 2, with_sign: bool = False) -> str:

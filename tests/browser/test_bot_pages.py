@@ -9,6 +9,7 @@ import pytest
 
 from dgbot.accounts import roles
 from dgbot.core.types import Mode
+from risk.models import RiskEvent, RiskState
 from risk.seeds import create_profiles
 from tests import face_rows as rows
 from trading.models import Bot
@@ -93,3 +94,24 @@ def test_the_page_of_a_bot_moves_by_itself(page: Any, site: str, bot: Bot, elsew
     page.wait_for_selector("[data-act=resume]")
     shoot(page, "bot")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_home_shows_what_matters_now(page: Any, site: str, bot: Bot) -> None:
+    rows.snapshot(bot.account, at=rows.T0, value="1000000")
+    rows.snapshot(bot.account, at=rows.T0.replace(hour=5), value="1012000")
+    told = {"code": "daily_loss", "message": "The loss today is 3.2 %, over the limit of 3 %; entries wait.", "actor": "risk"}
+    RiskEvent.objects.create(bot=bot, account=bot.account, user=bot.user, created_at=rows.T0, **told)
+    today = {"trading_day": rows.T0.date(), "updated_at": rows.T0, "daily_pnl": "-3200", "weekly_pnl": "12000"}
+    for owner in (bot, None):
+        RiskState.objects.create(bot=owner, account=bot.account, user=bot.user, mode=bot.mode, daily_trade_count=4, **today)
+    page.goto(site)
+    page.wait_for_selector("#connection[data-state=live]")
+
+    assert "-3,200 KRW" in page.inner_text("#equity-figure").replace("−", "-")
+    assert "over the limit" in page.inner_text("#alarms")
+    assert "entries today 80 %" in page.inner_text("#bots")
+    shoot(page, "home")
+    page.goto(f"{site}/admin/")
+    assert "+12,000" in page.inner_text(".dg-home")
+    assert page.locator(".dg-spark").count() == 1
+    shoot(page, "admin")

@@ -1,5 +1,6 @@
 """The limits in force for a bot, with whose each is, and how much of them is used."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from risk.domain import exposure, limits
 from risk.domain.breakers import Mark
 from risk.domain.limits import NAMES, EffectiveLimits
 from risk.domain.usage import Gap, Usage, Used, usage
-from risk.models import AccountLimits, BotLimits, RiskProfile
+from risk.models import AccountLimits, BotLimits, RiskProfile, RiskState
 from risk.selectors import recent_states
 from risk.services import losses_of
 from trading.domain.config import RISK_LEVELS, Settings
@@ -90,6 +91,41 @@ def usage_of(bot_pk: int, *, settings: Settings, now: datetime) -> tuple[Usage, 
     )
     bounds = exposure.bounds(limits=held, at_stake=money.at_stake, symbol=bot.symbol, group=money.group)
     return usage(limits=held, used=used, bounds=bounds, now=now)
+
+
+def nearest(bots: Sequence[Bot], *, settings: Settings) -> dict[int, Usage]:
+    """Of each bot the limit of its own that is used most, unknown ones left out; at a fixed number of queries for all of them.
+
+    bots: with OWNERS_OF_LIMITS. What is at stake in a whole account and the time between entries are on the bot's page.
+    """
+    states = recent_states([(bot.account_id, bot.pk) for bot in bots])
+    costs = {held.bot_id: held.amount * (held.entry_price or Decimal(0)) for held in Position.objects.open().filter(bot__in=bots)}
+    named = profile_named_by(settings) if any(bot.risk_profile is None for bot in bots) else None
+    found = {}
+    for bot in bots:
+        profile = bot.risk_profile or named
+        recent = states[bot.account_id, bot.pk]
+        if profile is None or not recent:
+            continue
+        used = _used_alone(bot, recent, cost=costs.get(bot.pk, Decimal(0)))
+        told = [
+            one for one in usage(limits=effective(bot, profile=profile), used=used, bounds=(), now=recent[0].updated_at) if one.fraction
+        ]
+        if told:
+            found[bot.pk] = max(told, key=lambda one: one.fraction or Decimal(0))
+    return found
+
+
+def _used_alone(bot: Bot, recent: list[RiskState], *, cost: Decimal) -> Used:
+    state = recent[0]
+    known = state.equity is not None
+    return Used(
+        losses=losses_of(state, mark=Mark(state.equity, state.capital), recent=recent) if known else None,  # type: ignore[arg-type]
+        allocation=bot.allocation,
+        entries_today=state.daily_trade_count,
+        last_entry_at=None,
+        position=cost,
+    )
 
 
 def _gap(position: Position, *, needed: Decimal) -> Gap | None:

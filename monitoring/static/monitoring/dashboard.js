@@ -4,7 +4,7 @@
   const { words, viewer, text, at, fill, digits, money, signed, percent, tone, age, zone, inFull, h, badge, chip, time, since, upcoming, empty, emptyRow, replace,
     TONES, STAGES, ACTIVE, cell, stageColumn, protection, css, seconds, chartIn, isOlder, byId, newest, ask, steer, run } = dg;
   const KEPT = 30, POINTS = 500;
-  const state = { bots: new Map(), positions: new Map(), decisions: [], trades: [], accounts: new Map(), attention: {}, beats: [] };
+  const state = { bots: new Map(), positions: new Map(), decisions: [], trades: [], accounts: new Map(), attention: {}, alarms: [], budgets: [], beats: [] };
   let chosenBot = null, chosenAccount = null, freshTrade = null;
 
   // --- sections --------------------------------------------------------------------------------------------------------------------------
@@ -28,7 +28,14 @@
       h("small", {}, [bot.symbol, bot.strategy, bot.interval, bot.account].join(" · "), " · ", h("a", { href: `/bots/${bot.id}/`, "data-key": `page-${bot.id}` }, text.bot_page)),
       bot.safe_mode ? h("div", { class: "cause" }, `${text.safe_mode}: ${bot.safe_mode}`) : "",
       bot.status_reason ? h("div", { class: "cause" }, bot.status_reason) : "",
+      nearestLimit(bot.limit),
       h("small", { class: "last", title: bot.cycle?.outcome }, ...lastCycle(bot)));
+  }
+  function nearestLimit(limit) {
+    if (!limit?.fraction) return "";
+    const used = Number(limit.fraction), name = words.limit_name[limit.code] ?? limit.code;
+    return h("div", { class: "near-limit", title: fill(text.of_limit, { share: percent(Math.min(used, 1)).replace("+", ""), name, origin: limit.origin }) },
+      h("progress", { max: "1", value: String(Math.min(used, 1)), "aria-label": name, class: used >= 1 ? "full" : used >= 0.8 ? "near" : "" }), h("small", {}, `${name} ${digits(used * 100, 0)} %`));
   }
   const lastCycle = (bot) => [...(bot.next_at ? [text.next, " ", upcoming(bot.next_at), " · "] : []), ...(bot.data_at ? [text.candles, " ", since(bot.data_at), " · "] : []),
     ...(bot.cycle ? [time(bot.cycle.slot), ` · ${words.cycle[bot.cycle.status]}${bot.cycle.outcome ? ` · ${bot.cycle.outcome}` : ""}`] : [text.no_cycle])];
@@ -126,6 +133,17 @@
     at("notices").replaceChildren(...notices.map(([kind, sentence]) => h("div", { class: `notice ${kind}` }, sentence)));
   }
 
+  function drawAlarms() {
+    replace("alarms", state.alarms.length ? state.alarms.map((row) => h("li", { class: "alarm", "data-alarm": `${row.kind}-${row.id}` },
+      chip(row.kind === "books" ? "bad" : "warn", words.alarm[row.kind]), h("span", {}, h("b", {}, row.who), " ", row.message), h("small", {}, time(row.at)))) : [empty(text.no_alarms)]);
+  }
+  function drawBudgets() {
+    at("budgets-card").hidden = !state.budgets.length;
+    const usd = (value) => money(Number(value), "USD");
+    const bar = (name, spent, most) => { const used = Number(most) ? Number(spent) / Number(most) : 1; return h("div", { class: "limit" }, h("span", {}, name), h("span", { class: "n" }, `${usd(spent)} / ${usd(most)} USD`), h("progress", { max: "1", value: String(Math.min(used, 1)), "aria-label": name, class: used >= 1 ? "full" : used >= 0.8 ? "near" : "" })); };
+    replace("budgets", state.budgets.map((row) => h("li", {}, h("b", {}, row.name), bar(text.today, row.day, row.day_budget), bar(text.month, row.month, row.month_budget))));
+  }
+
   function drawBeats() {
     at("beats").replaceChildren(...(state.beats.length ? state.beats.map((beat) => {
       const isLate = Date.now() - Date.parse(beat.beat_at) > beat.late_after_s * 1000;
@@ -150,7 +168,9 @@
     const value = last.value === null ? h("strong", {}, text.unknown) : h("strong", { title: inFull(last.value, "KRW") }, `${money(Number(last.value), "KRW")} KRW`);
     const change = last.value === null || !first ? "" : h("span", { class: tone(last.value - first.value) },
       fill(text.since_start, { change: `${signed(last.value - first.value, "KRW")} (${percent(last.value / first.value - 1)})` }));
-    at("equity-figure").replaceChildren(badge(account.badge), value, last.value === null ? h("span", { class: "cause" }, fill(text.value_unknown, { cause: last.cause })) : change, h("small", {}, time(last.at)));
+    const made = (label, sum) => h("span", { class: "made" }, h("small", {}, label), " ", sum === null ? h("b", {}, text.unknown) : h("b", { class: tone(sum), title: inFull(sum, account.money.currency) }, `${signed(Number(sum), account.money.currency)} ${account.money.currency}`));
+    at("equity-figure").replaceChildren(badge(account.badge), value, last.value === null ? h("span", { class: "cause" }, fill(text.value_unknown, { cause: last.cause })) : "",
+      made(text.today, account.money.daily_pnl), made(text.week, account.money.weekly_pnl), change ? h("small", { class: "since" }, change) : "", h("small", {}, time(last.at)));
   }
 
   function drawChart() {
@@ -187,8 +207,8 @@
   const handlers = {
     snapshot(frame) {
       Object.assign(state, { bots: byId(frame.bots), positions: byId(frame.positions), decisions: frame.decisions, trades: frame.trades,
-        accounts: byId(frame.accounts), attention: frame.attention, beats: frame.beats });
-      drawBots(); drawCycle(); drawPositions(); drawDecisions(); drawTrades(); drawNotices(); drawBeats(); drawAccounts(); drawChart();
+        accounts: byId(frame.accounts), attention: frame.attention, alarms: frame.alarms, budgets: frame.budgets, beats: frame.beats });
+      drawBots(); drawCycle(); drawPositions(); drawDecisions(); drawTrades(); drawNotices(); drawAlarms(); drawBudgets(); drawBeats(); drawAccounts(); drawChart();
     },
     bot({ bot, as_of }) {
       if (isOlder("bot", bot.id, as_of)) return;
@@ -208,9 +228,10 @@
       for (const row of positions) if (!isOlder("position", row.id, as_of)) state.positions.set(row.id, row);
       drawPositions();
     },
-    equity({ account_id, point }) {
+    equity({ account_id, point, money: made }) {
       const account = state.accounts.get(account_id);
       if (!account) return;
+      account.money = made;
       account.points = [...account.points.filter((other) => other.at !== point.at), point].sort((a, b) => a.at.localeCompare(b.at)).slice(-POINTS);
       if (account_id === chosenAccount) drawChart();
     },

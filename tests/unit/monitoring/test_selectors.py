@@ -1,6 +1,7 @@
 """What the dashboard is told: one's own rows, nothing hidden, unknown with its cause, in a fixed number of queries."""
 
 from datetime import timedelta
+from decimal import Decimal as D
 
 import pytest
 from django.db import connection
@@ -9,11 +10,14 @@ from django.test.utils import CaptureQueriesContext
 from dgbot.accounts import roles
 from dgbot.core.types import Mode
 from monitoring import selectors
+from risk.models import RiskEvent, RiskState
+from risk.seeds import create_profiles
 from tests import face_rows as rows
 from trading.models import Bot
+from trading.services import config
 
 pytestmark = pytest.mark.django_db
-MOST_QUERIES = 14
+MOST_QUERIES = 22
 
 
 def test_a_user_sees_only_own_rows() -> None:
@@ -118,3 +122,26 @@ def test_snapshot_costs_a_fixed_number_of_queries() -> None:
     assert Bot.objects.count() == 3
     assert len(set(counts)) == 1
     assert counts[0] <= MOST_QUERIES
+
+
+def test_the_limit_used_most_is_told_with_each_bot() -> None:
+    create_profiles()
+    config.create_missing()
+    bot = rows.bot(rows.user(), allocation=D(1_000_000))
+    today = {"trading_day": rows.T0.date(), "updated_at": rows.T0, "daily_trade_count": 4}
+    RiskState.objects.create(bot=bot, account=bot.account, user=bot.user, mode=bot.mode, **today)
+
+    (card,) = selectors.snapshot(bot.user)["bots"]
+
+    assert card["limit"] is not None
+    assert (card["limit"]["code"], card["limit"]["fraction"]) == ("daily_count", "0.8000")
+    assert selectors.snapshot(rows.user())["bots"] == []
+
+
+def test_a_limit_that_acted_is_told_to_its_owner_only() -> None:
+    bot = rows.bot(rows.user())
+    told = {"code": "daily_loss", "message": "lost too much", "actor": "risk", "created_at": rows.T0}
+    RiskEvent.objects.create(bot=bot, account=bot.account, user=bot.user, **told)
+
+    assert [alarm["message"] for alarm in selectors.snapshot(bot.user)["alarms"]] == ["lost too much"]
+    assert selectors.snapshot(rows.user())["alarms"] == []
