@@ -409,6 +409,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
     "STYLES": ["monitoring.admin.style", "trading.admin.history.style"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "monitoring.admin.icon"}],
     "COLORS": {  # the blue of our pages
         "primary": {
             "50": "#eef4ff",

@@ -123,6 +123,11 @@ def style(request: HttpRequest) -> str:
     return static("monitoring/admin.css")
 
 
+def icon(request: HttpRequest) -> str:
+    """The same in the browser's tab as on our pages."""
+    return static("monitoring/icon.svg")
+
+
 def _item(title: Any, icon: str, name: str, permission: str) -> dict[str, Any]:
     return {
         "title": title,

@@ -17,13 +17,15 @@ from kombu.exceptions import OperationalError
 
 from backtests import tasks
 from backtests.services import syncs
-from dgbot.core.errors import DgbotError
+from dgbot.accounts import second_factor
+from dgbot.core.errors import BadInput, DgbotError
 from dgbot.core.interval import Interval
+from dgbot.core.types import Mode
 from monitoring import bot_page, chart, creation
 from monitoring.words import WORDS
 from trading import strategy_fields
 from trading.models import Bot
-from trading.services import new_bots, preflight
+from trading.services import new_bots, preflight, promotion
 from trading.services.candle_sources import source_for
 
 ADD, OPERATE, DOWNLOAD = "trading.add_bot", "trading.change_bot", "backtests.add_candlesync"
@@ -141,6 +143,37 @@ def clone(request: HttpRequest, bot_pk: int) -> HttpResponse:
     told = _("%(name)s is a copy of %(first)s. It stands still until you start it.")
     messages.success(request, told % {"name": made.name, "first": bot.name})
     return redirect("bot_page", bot_pk=made.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@permission_required(ADD, raise_exception=True)
+def promote(request: HttpRequest, bot_pk: int) -> HttpResponse:
+    """From paper to live in two steps: the checklist, then a reason and the bot's name typed. Each step asks everything anew."""
+    bot = _visible(request, bot_pk)
+    accounts = promotion.accounts_for(bot, user=request.user)
+    wanted = request.POST.get("account") or request.GET.get("account") or ""
+    account = next((row for row in accounts if str(row.pk) == wanted), accounts[0] if accounts else None)
+    name = request.POST.get("name") or f"{bot.name[: new_bots.NAME_LIMIT - 5]} live"
+    context = {"bot": bot, "accounts": accounts, "account": account, "name": name}
+    if bot.mode != Mode.PAPER or account is None:
+        return render(request, "monitoring/promote.html", context)
+    proven = second_factor.is_proven(request)
+    if request.POST.get("step") == "promote":
+        try:
+            if request.POST.get("typed", "") != bot.name:
+                raise BadInput(_("Type the name of the bot, %(name)s, to confirm.") % {"name": bot.name})
+            reason = request.POST.get("reason", "")
+            made = promotion.promote(bot, account=account, name=name, by=request.user, reason=reason, second_factor=proven)
+        except DgbotError as error:
+            context["error"] = str(error)
+        else:
+            messages.success(request, _("%(name)s was made for real money. It stands still until you start it.") % {"name": made.name})
+            return redirect("bot_page", bot_pk=made.pk)
+    found = promotion.checklist(bot, account=account, second_factor=proven)
+    context |= {"preflight": found, "is_blocked": bool(preflight.blocking(found))}
+    context["is_second"] = request.POST.get("step") in ("second", "promote")
+    return render(request, "monitoring/promote.html", context)
 
 
 def _visible(request: HttpRequest, bot_pk: int) -> Bot:

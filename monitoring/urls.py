@@ -20,6 +20,7 @@ urlpatterns = [
     path("bots/<int:bot_pk>/candles/", bot_views.candles, name="bot_candles"),
     path("bots/<int:bot_pk>/checks/", bot_views.checks, name="bot_checks"),
     path("bots/<int:bot_pk>/clone/", bot_views.clone, name="clone_bot"),
+    path("bots/<int:bot_pk>/promote/", bot_views.promote, name="promote_bot"),
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
     path("metrics", metrics.expose, name="metrics"),

@@ -53,6 +53,7 @@ ADDRESSES: dict[str, Expected] = {
     "new_bot": Expected(("trading.add_bot",)),
     "draft_checks": Expected(("trading.add_bot",), only_posts=True),
     "download_candles": Expected(("backtests.add_candlesync",), only_posts=True),
+    "promote_bot": Expected(("trading.add_bot",), owned=True),
     "clone_bot": Expected(("trading.add_bot",), owned=True, only_posts=True),
     **{f"bot_{part}": Expected(owned=True, only_gets=True) for part in ("page", "snapshot", "candles", "checks")},
     # the admin's own

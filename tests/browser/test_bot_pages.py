@@ -39,7 +39,7 @@ def page(site: str, browser: Any, bot: Bot) -> Iterator[Any]:
     opened = context.new_page()
     opened.set_default_timeout(60_000)
     complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("console", lambda message: complaints.append(f"{message.text} {message.location}") if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: complaints.append(request.url) if not request.url.startswith((site, "data:", "blob:")) else None)
     opened.goto(f"{site}/login/")

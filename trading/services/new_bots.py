@@ -45,13 +45,13 @@ def create(bot: Bot, *, by: Any, action: str = "create bot", reason: str = "", d
 def clone(*, bot_pk: int, by: Any) -> Bot:
     """The same bot once more, beside the first and standing still. Its past stays with the first."""
     first = Bot.objects.select_related("account").get(pk=bot_pk)
-    made = Bot(account=first.account, name=free_name(first.name, user_id=first.user_id), **_same(first))
+    made = Bot(account=first.account, name=free_name(first.name, user_id=first.user_id), **same_as(first))
     return create(made, by=by, action="clone bot", reason=f"clone of bot {first.pk}")
 
 
 def copy_to(account: ExchangeAccount, *, of: Bot, name: str, by: Any, reason: str) -> Bot:
     """The same bot in another account, as a promotion makes it: no mode is ever changed, a new row begins."""
-    made = Bot(account=account, name=name, **_same(of))
+    made = Bot(account=account, name=name, **same_as(of))
     return create(made, by=by, action="promote bot", reason=reason, diff={"promoted_from": [None, of.pk], "mode": [of.mode, account.mode]})
 
 
@@ -77,5 +77,6 @@ def free_name(name: str, *, user_id: int) -> str:
     return next(found for found in numbered if found not in taken)
 
 
-def _same(bot: Bot) -> dict[str, Any]:
+def same_as(bot: Bot) -> dict[str, Any]:
+    """The columns a copy takes over."""
     return {name: getattr(bot, name) for name in CLONED}
