@@ -27,7 +27,9 @@ OPERATE = "trading.change_bot"
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The live dashboard, complete at its first byte; the script keeps it moving."""
     viewer = {"may_operate": request.user.has_perm(OPERATE), "language": get_language()}
-    context = {"snapshot": selectors.snapshot(request.user), "words": WORDS, "viewer": viewer}
+    told = selectors.snapshot(request.user)
+    is_new = all(bot["badge"] == "SIMULATED" for bot in told["bots"])
+    context = {"snapshot": told, "words": WORDS, "viewer": viewer, "is_new": is_new}
     return render(request, "monitoring/dashboard.html", context)
 
 
