@@ -21,6 +21,7 @@ from dgbot.base.history import HistoryAdmin, Totals, totals
 from monitoring import selectors
 from monitoring.backups.models import BackupState
 from monitoring.models import Backup, LogLevel, SystemLog
+from monitoring.notifications import admin as _notifications  # noqa: F401  Django finds the pages of an app here
 from trading.admin.protection import protection_of
 from trading.models import Bot, BotStatus, Order, Position
 from trading.selectors.searching import by_words
@@ -196,7 +197,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item(_("Limits used"), "speed", "risk_riskstate", "risk.view_riskstate"),
-                _item(_("Risk events"), "notifications", "risk_riskevent", "risk.view_riskevent"),
+                _item(_("Risk events"), "warning", "risk_riskevent", "risk.view_riskevent"),
                 _item(_("Differences to the exchange"), "difference", "trading_reconcilebreak", "trading.view_reconcilebreak"),
                 _item(_("Reconciliations"), "sync_alt", "trading_reconcilerun", "trading.view_reconcilerun"),
                 _item(_("Reservations"), "lock_clock", "risk_reservation", "risk.view_reservation"),
@@ -212,6 +213,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item(_("Notifications"), "notifications", "monitoring_notification", "monitoring.view_notification"),
+                _item(_("Notification channels"), "send", "monitoring_channel", "monitoring.view_channel"),
+                _item(_("How I am told"), "tune", "monitoring_recipient", "monitoring.view_recipient"),
                 _item(_("System log"), "article", "monitoring_systemlog", "monitoring.view_systemlog"),
                 _item(_("Processes"), "vital_signs", "accounts_heartbeat", "accounts.view_heartbeat"),
                 _item(_("Backups"), "backup", "monitoring_backup", "monitoring.view_backup"),

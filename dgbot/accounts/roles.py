@@ -15,6 +15,9 @@ _SEEN = [
     *(f"backtests.view_{name}" for name in ("candleseries", "candlesync", "candlecorrection")),
     *(f"backtests.view_{name}" for name in ("backtestrun", "sweep", "resultfile")),
     "django_celery_beat.view_periodictask",
+    "monitoring.view_notification",
+    *(f"monitoring.{deed}_{name}" for deed in ("add", "change", "view") for name in ("channel", "recipient")),  # their own
+    "monitoring.delete_channel",
 ]
 _SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule")
 _STEERED = [

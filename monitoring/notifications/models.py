@@ -55,6 +55,8 @@ class Recipient(models.Model):
         _("daily report"), default=True, help_text=_("At 09:00 in Seoul, on every channel that takes reports.")
     )
 
+    objects = OwnedQuerySet.as_manager()
+
     class Meta:
         db_table = "notification_recipients"
         verbose_name = _("recipient")

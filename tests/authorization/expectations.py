@@ -90,6 +90,7 @@ BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
     "trading_configversion": {"revert": ("trading.change_botconfig",)},
     "trading_reconcilebreak": {"end_it": ("trading.change_reconcilebreak",)},
     "risk_riskstate": {"release": ("risk.change_riskstate",)},
+    "monitoring_channel": dict.fromkeys(("send_test", "make_code"), ("monitoring.change_channel",)),
     "backtests_candleseries": {
         "sync_one": ("backtests.add_candlesync",),
         "recheck_one": ("backtests.add_candlesync",),
@@ -109,6 +110,7 @@ SHARED = {
 ADDED_TO = {"risk_transfer", "trading_ledgerentry"}  # facts that people may tell, too
 NEVER_ADDED = {"trading_botconfig"}
 DELETABLE = {
+    "monitoring_channel",
     "risk_symbolgroup",
     "auth_group",
     *(f"django_celery_beat_{name}" for name in ("periodictask", "intervalschedule", "crontabschedule", "solarschedule", "clockedschedule")),

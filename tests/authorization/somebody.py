@@ -12,7 +12,7 @@ from dgbot.accounts.models import Heartbeat, User
 from dgbot.core.types import Mode
 from risk import kill_switch, services
 from risk.models import KillScope, KillSwitch, KillSwitchChange, LimitChange, RiskEvent, RiskProfile
-from tests import factories
+from tests import factories, notice_stage
 from tests.contracts.test_schema import one_of_everything
 from trading.models import Bot, Command, CommandKind, OrderEvent, OrderSend, ParityRun, ReconcileRun, StageResult
 
@@ -92,7 +92,13 @@ def _further(bot: Bot, *, order_pk: int, cycle_pk: int) -> dict[str, Any]:
         kind=CommandKind.CHECK_KEY, account=bot.account, user=user, asked_by=user.get_username(), valid_until=factories.SLOT
     )
     heartbeats.beat_bot(bot_id=bot.pk, started_at=factories.SLOT, late_after_s=60)
+    channel = notice_stage.channel(user, "email", address=f"{WORD}@example.com")
+    notice = notice_stage.tell(user, WORD)
+    assert notice is not None
     return {
+        "monitoring_channel": channel.pk,
+        "monitoring_recipient": notice_stage.recipient(user, time_zone="Asia/Seoul").pk,
+        "monitoring_notification": notice.pk,
         "trading_ordersend": send.pk,
         "trading_orderevent": OrderEvent.objects.filter(order_id=order_pk).latest("pk").pk,
         "trading_stageresult": stage.pk,

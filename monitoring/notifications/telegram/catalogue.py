@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from monitoring.notifications.telegram import deeds, reading, wishes
+from monitoring.notifications.telegram import deeds, meant, reading, wishes
 from monitoring.notifications.telegram.answers import Answer, Asked
 
 
@@ -30,7 +30,12 @@ VIEW, OPERATE = "trading.view_bot", "trading.change_bot"
 RAISE, RELEASE = "risk.add_killswitch", "risk.change_riskstate"
 
 
-def _always(_asked: Asked) -> bool:
+BOT = "BOT"
+
+
+def _of_a_bot(asked: Asked) -> bool:
+    """Always, once it is known which bot is meant. Raises BadInput before anything is asked."""
+    meant.bot(asked)
     return True
 
 
@@ -40,14 +45,14 @@ COMMANDS: dict[str, Command] = {
         Command("help", _("every command you may give"), reading.show_help),
         Command("status", _("bots, safe modes and kill switches in short"), reading.status, VIEW),
         Command("bots", _("every bot with its state and last cycle"), reading.bots, VIEW),
-        Command("bot", _("one bot in detail"), reading.bot, VIEW, usage="BOT"),
+        Command("bot", _("one bot in detail"), reading.bot, VIEW, usage=BOT),
         Command("positions", _("open positions with profit and stop"), reading.positions, "trading.view_position"),
         Command("balance", _("what each account holds"), reading.balance, "trading.view_accountbalance"),
         Command("profit", _("realised profit by the ledger"), reading.profit, "trading.view_ledgerentry", usage="[DAYS]"),
         Command("trades", _("the newest fills"), reading.trades, "trading.view_trade", usage="[NUMBER]"),
         Command("orders", _("orders that are not settled, and the newest"), reading.orders, "trading.view_order"),
         Command("decisions", _("the newest decisions"), reading.decisions, "trading.view_decision", usage="[NUMBER]"),
-        Command("why", _("the reason of a bot's last decision"), reading.why, "trading.view_decision", usage="BOT"),
+        Command("why", _("the reason of a bot's last decision"), reading.why, "trading.view_decision", usage=BOT),
         Command("cycles", _("the newest cycles"), reading.cycles, "trading.view_cycle", usage="[NUMBER]"),
         Command("risk", _("how much of the limits is used today"), reading.risk, "risk.view_riskstate"),
         Command("health", _("processes, alarms and doubtful orders"), reading.health, VIEW),
@@ -60,12 +65,12 @@ COMMANDS: dict[str, Command] = {
         Command("quiet", _("hours in which only critical messages come"), wishes.quiet, usage="22:00 07:00 | off"),
         Command("level", _("from which level on you are told here"), wishes.level, usage="info|warning|error|critical"),
         Command("test", _("send yourself a test message"), wishes.test),
-        Command("start", _("start a bot"), deeds.start, OPERATE, True, _always, "BOT"),
-        Command("stop", _("stop a bot; its position keeps its stop"), deeds.stop, OPERATE, True, usage="BOT"),
-        Command("pause", _("let a bot open nothing more"), deeds.pause, OPERATE, True, usage="BOT"),
-        Command("resume", _("let a paused bot open again"), deeds.resume, OPERATE, True, _always, "BOT"),
-        Command("run", _("run an extra cycle now"), deeds.run, OPERATE, True, _always, "BOT"),
-        Command("close", _("stop a bot and sell its position"), deeds.close, OPERATE, True, _always, "BOT"),
+        Command("start", _("start a bot"), deeds.start, OPERATE, True, _of_a_bot, BOT),
+        Command("stop", _("stop a bot; its position keeps its stop"), deeds.stop, OPERATE, True, usage=BOT),
+        Command("pause", _("let a bot open nothing more"), deeds.pause, OPERATE, True, usage=BOT),
+        Command("resume", _("let a paused bot open again"), deeds.resume, OPERATE, True, _of_a_bot, BOT),
+        Command("run", _("run an extra cycle now"), deeds.run, OPERATE, True, _of_a_bot, BOT),
+        Command("close", _("stop a bot and sell its position"), deeds.close, OPERATE, True, _of_a_bot, BOT),
         Command(
             "kill",
             _("raise your kill switch: 1 opens nothing, 2 cancels, 3 sells, 4 freezes"),

@@ -23,8 +23,9 @@ from monitoring.notifications import channels, outbox
 from monitoring.notifications.kinds import Level
 from monitoring.notifications.message import Reader
 from monitoring.notifications.models import Channel, ChatOffset, PendingDeed, Recipient
+from monitoring.notifications.telegram import meant
 from monitoring.notifications.telegram.answers import Answer, Asked
-from monitoring.notifications.telegram.catalogue import COMMANDS, Command
+from monitoring.notifications.telegram.catalogue import BOT, COMMANDS, Command
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +120,11 @@ def _do(asked: Asked, command: Command) -> Answer:
 def _ask_back(asked: Asked, command: Command) -> Answer:
     """Hold the command until it is confirmed, once, by the same person, within a minute."""
     code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-    told = {"code": code, "command": command.name, "arguments": asked.words, "valid_until": asked.now + CONFIRM_WITHIN}
+    bot = meant.bot(asked) if command.usage == BOT else None
+    arguments = asked.words if bot is None else [str(bot.pk)]  # the one that is named now, whatever is renamed meanwhile
+    told = {"code": code, "command": command.name, "arguments": arguments, "valid_until": asked.now + CONFIRM_WITHIN}
     PendingDeed.objects.update_or_create(channel=asked.channel, defaults=told)
-    what = f"/{command.name} {' '.join(asked.words)}".strip()
+    what = f"/{command.name} {' '.join(arguments) if bot is None else bot.name}".strip()
     how = _("Send /confirm %(code)s within 60 seconds to carry it out, or /forget.") % {"code": code}
     return Answer(f"{what}: {command.says}?", how)
 

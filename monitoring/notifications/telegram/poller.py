@@ -42,6 +42,7 @@ class Poller(threading.Thread):
         """Until told to end; nothing that goes wrong ends it."""
         while not self._ending.is_set():
             try:
+                close_old_connections()
                 pause_s = self.step()
             except Unreachable as error:
                 log.warning("Telegram gives no messages: %s", error)
@@ -68,7 +69,6 @@ class Poller(threading.Thread):
             return WAIT_S
         api = BotApi()
         self._show_menu(api)
-        close_old_connections()
         known = ChatOffset.objects.filter(bot=api.number).values_list("update_id", flat=True).first() or 0
         updates = api.call("getUpdates", read_s=long_poll_s + SLACK_S, offset=known + 1, timeout=long_poll_s, allowed_updates=["message"])
         for update in updates:

@@ -43,6 +43,7 @@ FACTS = [
     "accounts.heartbeat",
     "accounts.auditentry",
     "monitoring.systemlog",
+    "monitoring.notification",
 ]
 MOST_QUERIES = 12
 ROOMS = ("accounts", "risk", "trading", "monitoring", "django_celery_beat", "auth")
