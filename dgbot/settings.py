@@ -4,6 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def _kept_secret(name: str, make: Callable[[], str]) -> str:
 
 SECRET_KEY = ENV["DGBOT_SECRET_KEY"] or _kept_secret("secret_key", lambda: secrets.token_urlsafe(50))
 FIELD_KEYS: list[str] = list(ENV["DGBOT_FIELD_KEYS"]) or [_kept_secret("field_key", lambda: Fernet.generate_key().decode())]
+SECRET_KEY_FALLBACKS = list(ENV["DGBOT_SECRET_KEY_FALLBACKS"])
 
 # --- Applications ---
 AUTH_USER_MODEL = "accounts.User"
@@ -115,6 +117,9 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_prometheus",
     "channels",
+    "django_otp",
+    "axes",
+    "csp",
     # Shapes and pages of the API; whoever does not serve it does without.
     *(["rest_framework", "django_filters", "drf_spectacular", "drf_spectacular_sidecar"] if SHOWS_ADMIN else []),
     "dgbot.accounts",
@@ -127,16 +132,20 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "dgbot.base.headers.Guard",
+    "dgbot.base.headers.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dgbot.accounts.sign_ins.TimeOut",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it turns a refused login into the page that says how long it waits
 ]
 ROOT_URLCONF = "dgbot.urls"
 ASGI_APPLICATION = "dgbot.asgi.application"
@@ -306,6 +315,23 @@ WHITENOISE_USE_FINDERS = DEBUG or not (STATIC_ROOT / "staticfiles.json").exists(
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # --- Doors ---
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PROXIES: int = ENV["DGBOT_PROXIES"]
+SECOND_FACTOR_S: int = ENV["DGBOT_SECOND_FACTOR_S"]
+SESSION_IDLE_MINUTES: int = ENV["DGBOT_SESSION_IDLE_MINUTES"]
+SESSION_HOURS: int = ENV["DGBOT_SESSION_HOURS"]
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
+# Wrong passwords are counted in the database, by name and by address: without it nobody can log in anyway.
+AXES_FAILURE_LIMIT: int = ENV["DGBOT_LOGIN_ATTEMPTS"]
+AXES_COOLOFF_TIME = timedelta(minutes=ENV["DGBOT_LOGIN_WAIT_MINUTES"])
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or whoever goes on guessing keeps the owner out for ever
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "dgbot.base.visitors.address_of"
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_DISABLE_ACCESS_LOG = True  # our audit log says who logged in
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -321,6 +347,20 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_NAME = "dgbot_session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CONTENT_SECURITY_POLICY = {  # of our own pages; `dgbot.base.headers` loosens it for the admin's skin
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "dgbot.hiding.HidingFilter"
 AUTH_PASSWORD_VALIDATORS = [
@@ -392,6 +432,7 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # 4xx are the visitor's
         "asyncio": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},  # a line per login
         # A line per task, every second, adds nothing to the rows that tasks write.
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
@@ -426,6 +467,7 @@ UNFOLD = {
         },
     },
     "DASHBOARD_CALLBACK": "monitoring.admin.home",
+    "ACCOUNT": {"navigation": "monitoring.admin.account_links"},
     "SIDEBAR": {"show_search": True, "show_all_applications": True, "navigation": "monitoring.admin.navigation"},
 }
 

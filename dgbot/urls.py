@@ -15,6 +15,7 @@ urlpatterns = [
     path("admin/logout/", leave),  # before the admin's own, which would not ask
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
+    path("account/", include("dgbot.accounts.urls")),
     path("", include("monitoring.urls")),
 ]
 if settings.SHOWS_ADMIN:  # the other processes serve nothing, and start without the API's libraries

@@ -129,6 +129,14 @@ def icon(request: HttpRequest) -> str:
     return static("monitoring/icon.svg")
 
 
+def account_links(request: HttpRequest) -> list[dict[str, Any]]:
+    """What a click on one's own name offers."""
+    return [
+        {"title": _("Sign-in and second factor"), "link": reverse_lazy("account_security")},
+        {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+    ]
+
+
 def _item(title: Any, icon: str, name: str, permission: str) -> dict[str, Any]:
     return {
         "title": title,

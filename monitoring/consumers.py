@@ -8,6 +8,7 @@ Close codes: 4401 the session has ended · 4403 the rights have changed, connect
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Coroutine
 from importlib import import_module
 from typing import Any
@@ -20,6 +21,8 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from dgbot.accounts import sign_ins
+from dgbot.base.querysets import SEES_ALL
 from monitoring import bot_page, events, hub, selectors
 from trading.models import Bot
 
@@ -27,7 +30,6 @@ ENDED, CHANGED, MISSING, NONSENSE, FAILED = 4401, 4403, 4404, 4400, 1011
 NONSENSE_LIMIT = 20
 FRAME_LIMIT = 1000  # characters; a page has nothing longer to say
 WAITING_LIMIT = 200  # events; a page that is slower gets a snapshot instead
-SEES_ALL = "accounts.see_all_owners"
 
 logger = logging.getLogger(__name__)
 
@@ -208,5 +210,7 @@ def _sees_all(session_key: str | None, user_pk: int) -> bool | None:
     if user is None or session.get(SESSION_KEY) != str(user_pk) or BACKEND_SESSION_KEY not in session:
         return None
     if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        return None
+    if sign_ins.has_ended(session, now=time.time()):
         return None
     return user.has_perm(SEES_ALL)

@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
+from dgbot.accounts import second_factor
 from dgbot.core.errors import DgbotError
 from monitoring import selectors
 from monitoring.words import WORDS
@@ -43,8 +44,11 @@ def snapshot(request: HttpRequest) -> JsonResponse:
 Steer = Callable[..., str]
 
 
-def _steered(act: Steer) -> Callable[..., JsonResponse]:
-    """A POST view that does `act` on one of the user's bots and answers with one sentence."""
+def _steered(act: Steer, *, asks_factor: bool = False) -> Callable[..., JsonResponse]:
+    """A POST view that does `act` on one of the user's bots and answers with one sentence.
+
+    asks_factor: whether `act` wants to know if the second factor has just been proven.
+    """
 
     @require_POST
     @permission_required(OPERATE, raise_exception=True)
@@ -52,15 +56,17 @@ def _steered(act: Steer) -> Callable[..., JsonResponse]:
     def view(request: HttpRequest, bot_pk: int) -> JsonResponse:
         if not Bot.objects.for_user(request.user).filter(pk=bot_pk).exists():
             raise Http404
+        is_proven = asks_factor and second_factor.is_proven(request)
+        more = {"second_factor": lambda: is_proven} if asks_factor else {}
         try:
-            return JsonResponse({"message": act(bot_pk=bot_pk, by=request.user)})
+            return JsonResponse({"message": act(bot_pk=bot_pk, by=request.user, **more)})
         except DgbotError as error:
             return JsonResponse({"message": str(error)}, status=409)
 
     return view
 
 
-start_bot: Any = _steered(steering.start)
+start_bot: Any = _steered(steering.start, asks_factor=True)
 stop_bot: Any = _steered(steering.stop)
 run_now: Any = _steered(steering.run_now)
 pause_bot: Any = _steered(steering.pause)

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from dgbot.accounts import audit
 from dgbot.base.machine import machine_now
 from dgbot.core.crash import crash_point
-from dgbot.core.errors import BadInput
+from dgbot.core.errors import BadInput, SecondFactorMissing
 from risk.domain import kill
 from risk.domain.reasons import Reason
 from risk.models import KillLevel, KillScope, KillSwitch, KillSwitchChange
@@ -47,7 +47,7 @@ def change(
     if level == before:
         return switch
     if kill.requires_second_factor(before=before, after=level) and not second_factor():
-        raise BadInput(
+        raise SecondFactorMissing(
             f"The kill switch stays at level {before}: lowering it needs your second factor, which is not verified."
             " Verify it and try again; raising needs none."
         )

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from dgbot.accounts import audit
-from dgbot.core.errors import BadInput
+from dgbot.core.errors import BadInput, SecondFactorMissing
 from dgbot.core.money import plain
 from risk import selectors
 from risk.domain import breakers, limits
@@ -189,7 +189,7 @@ def refuse_loosening(loose: tuple[str, ...], *, reason: str, governs_live: bool,
     if loose and not reason.strip():
         raise BadInput(f"Not saved: {', '.join(loose)} would allow more than before; say why.")
     if loose and governs_live and not second_factor():
-        raise BadInput(
+        raise SecondFactorMissing(
             f"Not saved: {', '.join(loose)} would allow more on live bots, and your second factor is not verified."
             " Verify it and save again; tightening needs none."
         )

@@ -1,5 +1,6 @@
 """What an operator asks of a bot, position or order, for every face alike: one sentence for an answer, or a DgbotError with one."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -23,9 +24,9 @@ class QueueAway(DgbotError):
     is_temporary = True
 
 
-def start(*, bot_pk: int, by: Any, reason: str = "") -> str:
-    """Want the bot running."""
-    bot = bots.start(bot_pk=bot_pk, by=by, reason=reason)
+def start(*, bot_pk: int, by: Any, reason: str = "", second_factor: Callable[[], bool] = lambda: False) -> str:
+    """Want the bot running. second_factor: whether `by` has just proven one; asked only where money is real."""
+    bot = bots.start(bot_pk=bot_pk, by=by, reason=reason, second_factor=second_factor)
     return _("%(name)s will run from its next slot on.") % {"name": bot.name}
 
 

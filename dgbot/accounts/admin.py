@@ -12,11 +12,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from dgbot.accounts import admin_programs  # noqa: F401  registers its admins
+from dgbot.accounts import (
+    admin_programs,  # noqa: F401  registers its admins
+    audit,
+)
 from dgbot.accounts.models import AuditEntry, Heartbeat, User
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import short, state_badge
 from dgbot.base.display import age
+
+NEVER_TOLD = ("password", "password1", "password2", "usable_password")
 
 admin.site.unregister(Group)
 
@@ -40,6 +45,17 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):
         """Names of the user's groups."""
         return ", ".join(group.name for group in user.groups.all()) or "–"
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """With its trace in the audit log: who gave which rights to whom."""
+        before = self.roles(form.instance) if change else ""
+        super().save_related(request, form, formsets, change)
+        names = [name for name in form.changed_data if name not in NEVER_TOLD and name != "groups"]
+        diff = {name: [str(form.initial.get(name, "")), str(form.cleaned_data.get(name, ""))] for name in names}
+        after = self.roles(User.objects.get(pk=form.instance.pk))
+        diff |= {"roles": [before, after]} if before != after else {}
+        deed = "change user" if change else "create user"
+        audit.record(actor=request.user, action=deed, target=f"user:{form.instance.pk}", diff=diff)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Users are deactivated, never deleted: the records name them."""
         return False
@@ -48,6 +64,18 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
     """Roles and their permissions."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """With its trace in the audit log."""
+        before = _rights(form.instance) if change else []
+        super().save_related(request, form, formsets, change)
+        audit.record(
+            actor=request.user, action="change role", target=f"role:{form.instance.pk}", diff={"rights": [before, _rights(form.instance)]}
+        )
+
+
+def _rights(role: Group) -> list[str]:
+    return sorted(role.permissions.values_list("codename", flat=True))
 
 
 @admin.register(AuditEntry)

@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have roles and the first account made at start."""
-        from dgbot.accounts import seeds
+        from dgbot.accounts import seeds, sign_ins, user_audit  # noqa: F401  they listen
         from dgbot.base import seeds as registry
 
         registry.register(10, "roles", seeds.create_roles)

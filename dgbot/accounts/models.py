@@ -1,4 +1,4 @@
-"""Users, the audit log and the heartbeats of processes."""
+"""Users, what they prove themselves with, the audit log and the heartbeats of processes."""
 
 from typing import Any
 
@@ -6,10 +6,12 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django_otp.models import Device, ThrottlingMixin
 
 from dgbot.accounts.access import ApiLogin, KeptAnswer, PersonalToken, Scope
 from dgbot.base.fields import ClockTimestamp
 from dgbot.base.querysets import OwnedQuerySet, texts_of_keys
+from dgbot.base.secret_field import SecretField
 
 BOT = "bot"  # the process of a bot's own heartbeat
 
@@ -24,6 +26,61 @@ class User(AbstractUser):
         verbose_name = _("user")  # type: ignore[assignment]
         verbose_name_plural = _("users")  # type: ignore[assignment]
         permissions = [("see_all_owners", "Can see the rows of every user")]
+
+
+class Authenticator(ThrottlingMixin, Device):
+    """The authenticator app of a user: something that is owned, beside the password that is known. See `authenticators`."""
+
+    user = models.ForeignKey("accounts.User", models.CASCADE, editable=False, related_name="+", verbose_name=_("user"))
+    key = SecretField(_("key"), editable=False, help_text=_("Base32; encrypted in the database."))
+    last_step = models.BigIntegerField(_("last step"), default=-1, editable=False, help_text=_("30 s each; older codes are refused."))
+    made_at = models.DateTimeField(_("made at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "authenticators"
+        verbose_name = _("authenticator")
+        verbose_name_plural = _("authenticators")
+        constraints = [
+            models.UniqueConstraint(fields=["user", "confirmed"], name="authenticator_once_per_user"),  # and one being set up
+        ]
+
+    def get_throttle_factor(self) -> float:
+        """Seconds after the first wrong code; twice as long after each further one."""
+        return 1.0
+
+
+class RecoveryCode(models.Model):
+    """One way in for a user whose authenticator is lost, good for once."""
+
+    user = models.ForeignKey("accounts.User", models.CASCADE, editable=False, related_name="+", verbose_name=_("user"))
+    hash = models.CharField(_("hash"), max_length=64, unique=True, editable=False, help_text=_("SHA-256; the code itself is kept nowhere."))
+    used_at = models.DateTimeField(_("used at"), null=True, editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "recovery_codes"
+        verbose_name = _("recovery code")
+        verbose_name_plural = _("recovery codes")
+
+    def __str__(self) -> str:
+        return f"{self.user} {self.pk}"
+
+
+class SignIn(models.Model):
+    """One sign-in that may still be open: from where, and with what. Its session decides whether it is."""
+
+    user = models.ForeignKey("accounts.User", models.CASCADE, editable=False, related_name="+", verbose_name=_("user"))
+    session_key = models.CharField(_("session"), max_length=40, unique=True, editable=False)
+    address = models.GenericIPAddressField(_("address"), null=True, editable=False)
+    browser = models.CharField(_("browser"), max_length=200, blank=True, editable=False)
+    at = models.DateTimeField(_("at"), db_default=ClockTimestamp(), editable=False, help_text=_("Machine time."))
+
+    class Meta:
+        db_table = "sign_ins"
+        verbose_name = _("sign-in")
+        verbose_name_plural = _("sign-ins")
+
+    def __str__(self) -> str:
+        return f"{self.user} {self.at:%Y-%m-%d %H:%M}"
 
 
 class AuditEntry(models.Model):

@@ -18,13 +18,15 @@ def ask(
     with_reason: bool = False,
     inputs: Iterable[tuple[str, Any, str]] = (),
     typed: str = "",
+    asks_code: bool = False,
     error: str = "",
 ) -> HttpResponse:
     """Ask `question`, listing `facts`. `keep`: pairs of name and value that the answer sends along with `confirmed`.
 
     choices: pairs of value and label, of which the answer carries one as `choice`; the first is chosen beforehand.
     inputs: name, label and first value of every number or text the answer carries.
-    typed: a word to be typed as `typed`; the caller compares it. error: why the last answer was not taken.
+    typed: a word to be typed as `typed`; the caller compares it. asks_code: whether a code of the second factor comes along.
+    error: why the last answer was not taken.
     """
     context = {
         **model_admin.admin_site.each_context(request),
@@ -35,6 +37,7 @@ def ask(
         "with_reason": with_reason,
         "inputs": [(name, label, request.POST.get(name, value)) for name, label, value in inputs],
         "typed": typed,
+        "asks_code": asks_code,
         "error": error,
         "opts": model_admin.model._meta,
     }

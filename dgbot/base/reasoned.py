@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from dgbot.core.errors import DgbotError
+from dgbot.core.errors import DgbotError, SecondFactorMissing
 
 
 class ReasonedForm(forms.ModelForm):
@@ -27,6 +29,9 @@ class ReasonedForm(forms.ModelForm):
             return
         try:
             self.judge(self.instance, self.cleaned_data)
+        except SecondFactorMissing as error:
+            told = format_html('{} <a href="{}" target="_blank">{}</a>', str(error), reverse("account_verify"), _("Verify it"))
+            self.add_error("change_reason", told)
         except DgbotError as error:
             self.add_error("change_reason", str(error))
 

@@ -9,6 +9,10 @@ class BadInput(DgbotError):
     """A file, form, setting or answer that cannot be used. Nothing was changed."""
 
 
+class SecondFactorMissing(BadInput):
+    """What was asked for needs a second factor that has just been proven: prove it, then ask again. Nothing was changed."""
+
+
 class VenueUnavailable(DgbotError):
     """This mode cannot trade here. The sentence says why and what would change it."""
 

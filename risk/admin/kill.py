@@ -20,6 +20,7 @@ from dgbot.base.admin import FactAdmin
 from dgbot.base.badges import short, state_badge
 from dgbot.base.confirm import ask
 from dgbot.core.errors import DgbotError
+from dgbot.core.types import Mode
 from risk import kill_switch
 from risk.domain import kill
 from risk.models import KillLevel, KillScope, KillSwitch, KillSwitchChange
@@ -101,6 +102,7 @@ class KillSwitchAdmin(FactAdmin):
         return self._question(request, target, before=before, level=KillLevel(int(level)), error=error)
 
     def _question(self, request: HttpRequest, target: Target, *, before: int, level: KillLevel, error: str) -> HttpResponse:
+        needs_factor = kill.requires_second_factor(before=before, after=level) and _covers_real_money(target)
         question = _("%(whose)s: set the kill switch from %(before)s to %(after)s?") % {
             "whose": target.label,
             "before": before,
@@ -114,10 +116,13 @@ class KillSwitchAdmin(FactAdmin):
             keep=[("target", f"{target.scope}:{target.scope_id}"), ("level", level.value)],
             with_reason=True,
             typed=TYPED[level] if kill.is_typed(level) else "",
+            asks_code=needs_factor and not second_factor.is_proven(request),
             error=error,
         )
 
     def _set(self, request: HttpRequest, target: Target, *, level: int, reason: str) -> HttpResponse:
+        # Judged before the change's transaction, which would forget a wrong code when it is rolled back.
+        is_proven = second_factor.is_proven(request) or not _covers_real_money(target)
         try:
             switch = kill_switch.change(
                 scope=target.scope,
@@ -125,7 +130,7 @@ class KillSwitchAdmin(FactAdmin):
                 level=level,
                 by=request.user,
                 reason=reason,
-                second_factor=lambda: _has_second_factor(request),
+                second_factor=lambda: is_proven,
             )
         except DgbotError as error:
             messages.error(request, str(error))
@@ -203,9 +208,17 @@ def _may(request: HttpRequest, *, before: int, after: int) -> bool:
     return bool(request.user.has_perm(RAISE if after > before else LOWER))
 
 
-def _has_second_factor(request: HttpRequest) -> bool:
-    """Whether this session has proven its second factor. Where there are none a raised switch could never be lowered: a word is enough."""
-    return second_factor.is_proven(request) or not second_factor.is_available(request)
+def _covers_real_money(target: Target) -> bool:
+    """Whether an account with real money lies within the scope: only then does a release ask for the second factor."""
+    within: dict[str, Any] = {
+        KillScope.PLATFORM: {},
+        KillScope.EXCHANGE: {"exchange": target.scope_id},
+        KillScope.ACCOUNT: {"pk": target.scope_id},
+        KillScope.USER: {"user_id": target.scope_id},
+        KillScope.BOT: {"bots__pk": target.scope_id},
+        KillScope.MARKET: {"bots__symbol": target.scope_id},
+    }[KillScope(target.scope)]
+    return ExchangeAccount.objects.filter(mode=Mode.LIVE, is_demo=False, **within).exists()
 
 
 def _is_typed_right(request: HttpRequest, level: KillLevel) -> bool:

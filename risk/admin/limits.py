@@ -62,10 +62,11 @@ class LimitsAdmin(ShowsWhatIf, HouseAdmin):
 
     def circumstances(self, request: HttpRequest, row: Any, cleaned: Mapping[str, Any]) -> dict[str, Any]:
         """What the service judges a change by."""
+        is_proven = second_factor.is_proven(request)  # before the change's transaction, which would forget a wrong code
         return {
             "reason": cleaned.get("change_reason", ""),
             "governs_live": limit_selectors.governs_live(row),
-            "second_factor": lambda: second_factor.is_proven(request),
+            "second_factor": lambda: is_proven,
             "baseline": self.baseline(row),
         }
 

@@ -56,6 +56,9 @@ ADDRESSES: dict[str, Expected] = {
     "promote_bot": Expected(("trading.add_bot",), owned=True),
     "clone_bot": Expected(("trading.add_bot",), owned=True, only_posts=True),
     **{f"bot_{part}": Expected(owned=True, only_gets=True) for part in ("page", "snapshot", "candles", "checks")},
+    # one's own sign-in
+    **{f"account_{page}": MEMBERS for page in ("security", "set_up", "verify")},
+    **{f"account_{deed}": Expected(only_posts=True) for deed in ("renew_codes", "end_others")},
     # the admin's own
     "admin:index": STAFF,
     "admin:login": OPEN,

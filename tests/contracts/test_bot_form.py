@@ -17,6 +17,7 @@ from risk.models import AccountLimits, LimitChange, RiskProfile
 from risk.seeds import create_profiles
 from tests import face_rows as rows
 from tests import factories
+from tests.second_factors import proven
 from trading.models import Bot, TickCount
 from trading.services import config
 
@@ -245,13 +246,13 @@ def test_what_the_account_limits_does_not_loosen_with_the_profile(client: Client
     assert "weekly_loss_fraction" in refused and "daily_loss_fraction" not in refused and "position_fraction" not in refused
 
 
-def test_more_real_money_asks_for_the_second_factor(client: Client, profiles: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_real_money_asks_for_the_second_factor(client: Client, profiles: None) -> None:
     live = factories.bot(home=factories.account(owner=rows.user(), mode=Mode.LIVE))
     client.force_login(live.user)
 
     assert "second factor is not verified" in saved(client, live, trade_amount="60000", change_reason="it earns")
     assert saved(client, live, trade_amount="40000") == ""
-    monkeypatch.setattr(type(live.user), "is_verified", lambda _user: True, raising=False)
+    proven(client, live.user)
     assert saved(client, live, trade_amount="60000", change_reason="it earns") == ""
 
 

@@ -25,6 +25,7 @@ from dgbot.base.machine import machine_now
 from dgbot.core.errors import BadInput, CredentialsRefused, ExchangeUnavailable
 from dgbot.core.types import KeyRights, Mode
 from tests import factories
+from tests.second_factors import proven
 from trading import seeds, vault
 from trading.exchanges.keys import ApiKey, masked
 from trading.exchanges.venue import Venue
@@ -429,7 +430,7 @@ def boss() -> Client:
     user.is_superuser = user.is_staff = True
     user.save()
     client = Client(raise_request_exception=False)
-    client.force_login(user)
+    proven(client, user)
     return client
 
 

@@ -14,8 +14,9 @@ from django.test import Client
 from django.urls import reverse
 
 from dgbot.accounts import roles
-from dgbot.accounts.models import AuditEntry, User
+from dgbot.accounts.models import AuditEntry
 from dgbot.core.errors import BadInput
+from dgbot.core.types import Mode
 from risk import kill_switch
 from risk.domain import kill
 from risk.domain.reasons import Reason
@@ -291,10 +292,10 @@ def test_a_fall_that_waits_for_a_second_person_says_so_on_the_page(signed_in: Ca
     assert "set to run" in page
 
 
-def test_a_fall_without_the_second_factor_says_so_on_the_page(signed_in: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fall_without_the_second_factor_says_so_on_the_page(signed_in: Callable[[str], Client]) -> None:
+    factories.account(mode=Mode.LIVE)
     platform(1, by=factories.user())
     client = signed_in(roles.RISK_MANAGER)
-    monkeypatch.setattr(User, "is_verified", lambda _user: False, raising=False)
 
     asked(client, 0, reason="over")
     page = client.get(reverse(LIST)).content.decode()

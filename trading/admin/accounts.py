@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 from unfold.decorators import action
 
-from dgbot.accounts import audit
+from dgbot.accounts import audit, second_factor
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.badges import mode_badge, number, quantity, state_badge
 from dgbot.base.confirm import ask
@@ -61,6 +61,11 @@ class ExchangeAccountAdmin(HouseAdmin):
             *([(_("Pretended money"), {"fields": cash})] if cash else []),
             *([(_("Profit"), {"fields": ("profit_shown",)})] if obj else []),
         )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """A form that asks for the second factor where a key opens real money."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"has_second_factor": staticmethod(lambda: second_factor.is_proven(request))})
 
     @sensitive_variables("form")
     def save_model(self, request: HttpRequest, obj: ExchangeAccount, form: Any, change: bool) -> None:

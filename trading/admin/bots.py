@@ -1,6 +1,7 @@
 """Bots: what each should do, what it does, and the buttons that steer it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -107,7 +108,7 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
             bot_changes.check(
                 bot,
                 reason=cleaned.get("change_reason", ""),
-                is_real=bot.mode == Mode.LIVE and not bot.account.is_demo,
+                is_real=_is_real(bot),
                 second_factor=lambda: second_factor.is_proven(request),
             )
 
@@ -228,7 +229,7 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
     @action(description=_("Start selected bots"), permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
         """Asks first where money is real."""
-        return self._steer_selected(request, queryset, act=steering.start, name="start_selected", asks=True)
+        return self._steer_selected(request, queryset, act=_start(request), name="start_selected", asks=True)
 
     @action(description=_("Stop selected bots"), permissions=["change"])
     def stop_selected(self, request: HttpRequest, queryset: QuerySet[Bot]) -> HttpResponse | None:
@@ -260,7 +261,7 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
     @action(description=_("Start"), permissions=["change"], icon="play_arrow")
     def start_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """After a question."""
-        return self._steer_one(request, object_id, act=steering.start, question=_("Start %(name)s?"))
+        return self._steer_one(request, object_id, act=_start(request), question=_("Start %(name)s?"), is_start=True)
 
     @action(description=_("Stop"), permissions=["change"], icon="stop")
     def stop_bot(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -296,7 +297,7 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
         )
 
     def _steer_one(
-        self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any, choices: Any = ()
+        self, request: HttpRequest, object_id: str, *, act: Callable[..., str], question: Any, choices: Any = (), is_start: bool = False
     ) -> HttpResponse:
         bot = self.get_object(request, object_id)
         if request.method != "POST":
@@ -306,6 +307,7 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
                 question=question % {"name": bot.name},
                 facts=[_describe(bot), *_told(bot)],
                 choices=choices if _holds(bot) else (),
+                asks_code=is_start and _is_real(bot) and not second_factor.is_proven(request),
             )
         try:
             messages.success(request, act(bot_pk=bot.pk, by=request.user))
@@ -317,10 +319,12 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
         self, request: HttpRequest, queryset: QuerySet[Bot], *, act: Callable[..., str], name: str, asks: bool
     ) -> HttpResponse | None:
         bots = list(queryset)
-        live = [bot for bot in bots if bot.mode == Mode.LIVE and not bot.account.is_demo]
+        live = [bot for bot in bots if _is_real(bot)]
         if asks and live and "confirmed" not in request.POST:
             keep = [("action", name), *((ACTION_CHECKBOX_NAME, bot.pk) for bot in bots)]
-            return ask(self, request, question=_("Real money: do this for these bots?"), facts=[_describe(bot) for bot in bots], keep=keep)
+            asks_code = name == "start_selected" and not second_factor.is_proven(request)
+            facts, question = [_describe(bot) for bot in bots], _("Real money: do this for these bots?")
+            return ask(self, request, question=question, facts=facts, keep=keep, asks_code=asks_code)
         done = sum(self._try(request, act, bot) for bot in bots)
         told = ngettext("%(done)d of %(all)d bot: done.", "%(done)d of %(all)d bots: done.", len(bots)) % {"done": done, "all": len(bots)}
         self.message_user(request, told, messages.SUCCESS if done == len(bots) else messages.WARNING)
@@ -333,6 +337,16 @@ class BotAdmin(ShowsWhatIf, ActsByHand, HouseAdmin):
             self.message_user(request, str(error), messages.ERROR)
             return False
         return True
+
+
+def _start(request: HttpRequest) -> Callable[..., str]:
+    """Starting as whoever asks: the second factor is judged before the start's transaction, which would forget a wrong code."""
+    is_proven = request.method == "POST" and second_factor.is_proven(request)
+    return partial(steering.start, second_factor=lambda: is_proven)
+
+
+def _is_real(bot: Bot) -> bool:
+    return bot.mode == Mode.LIVE and not bot.account.is_demo
 
 
 def _holds(bot: Bot) -> bool:

@@ -1,11 +1,13 @@
 """Exchange keys in the admin: written, never shown; what is known of one; the button that has it checked."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -63,6 +65,8 @@ class AccountForm(forms.ModelForm):
         help_text=_("Paper accounts only, in the quote currency: what it begins with."),
     )
 
+    has_second_factor: Callable[[], bool] = staticmethod(lambda: False)  # whether it has just been proven; the admin says
+
     class Meta:
         model = ExchangeAccount
         fields = ("name", "user", "exchange", "mode", "is_demo", "quote_currency", "simulated_market", "is_hidden")
@@ -80,6 +84,12 @@ class AccountForm(forms.ModelForm):
         for name in wanted if given else ():
             if name not in given:
                 self.add_error(name, _("Enter every part of the key."))
+        is_demo = cleaned.get("is_demo", self.instance.is_demo)
+        if given and mode == Mode.LIVE and not is_demo and not self.has_second_factor():
+            told = _("The key of an account with real money needs your second factor.")
+            self.add_error(
+                "access_key", format_html('{} <a href="{}" target="_blank">{}</a>', told, reverse("account_verify"), _("Verify it"))
+            )
         if not self.instance.pk and mode == Mode.PAPER and not cleaned.get("paper_cash"):
             self.add_error("paper_cash", _("Say how much pretended money the account begins with."))
         return cleaned

@@ -1,6 +1,6 @@
 """Bots: what the operator wants, what is, and how the two meet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from dgbot.accounts import audit, heartbeats
 from dgbot.base.machine import machine_now
-from dgbot.core.errors import BadInput
+from dgbot.core.errors import BadInput, SecondFactorMissing
 from dgbot.core.types import Mode
 from risk import selectors as risk_selectors
 from risk import services as risk
@@ -31,15 +31,22 @@ LEAST_LATE_S = 120
 
 
 @transaction.atomic
-def start(*, bot_pk: int, by: Any, reason: str = "") -> Bot:
+def start(*, bot_pk: int, by: Any, reason: str = "", second_factor: Callable[[], bool] = lambda: False) -> Bot:
     """Ask for a bot to run; the gateway starts it once its position is known. Asking again changes nothing.
 
-    by: a User, or the name of a process. Raises BadInput for a mode that cannot trade here, or while the bot is still stopping.
+    by: a User, or the name of a process. second_factor: whether that user has just proven one, asked only where money is real.
+    Raises BadInput for a mode that cannot trade here, or while the bot is still stopping, SecondFactorMissing for real money without.
     """
     bot = _locked(bot_pk)
     why_not = venues.why_not(Mode(bot.mode))
     if why_not:
         raise BadInput(f"Bot {bot.name} was not started: {why_not}. A paper bot trades the same market with pretended money.")
+    is_real = bot.mode == Mode.LIVE and not bot.account.is_demo
+    if is_real and not isinstance(by, str) and not second_factor():
+        raise SecondFactorMissing(
+            f"Bot {bot.name} was not started: it trades real money, and your second factor is not verified."
+            " Verify it under Sign-in and second factor, then start it again."
+        )
     if bot.status == BotStatus.STOPPING:
         raise BadInput(f"Bot {bot.name} was not started: it is stopping, {bot.status_reason}. Wait until it has stopped.")
     if not bot.is_running:
