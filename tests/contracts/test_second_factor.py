@@ -19,6 +19,7 @@ from risk import kill_switch
 from risk.models import KillScope, KillSwitch
 from tests import face_rows as rows
 from tests import factories
+from tests.api_client import access_token
 from tests.second_factors import Phone, proven, set_up
 from trading.models import Bot
 from trading.services import bots, venues
@@ -250,3 +251,14 @@ def test_verify_never_leads_to_another_site(client: Client) -> None:
     client.force_login(person)
 
     assert client.post(VERIFY, {"second_factor_code": phone.code(), "next": "https://evil.example/"}).url == "/account/"
+
+
+def test_a_program_proves_it_in_a_header_of_the_request(live_bot: Bot) -> None:
+    phone, _codes = set_up(live_bot.user)
+    url, bearer = f"/api/v1/bots/{live_bot.pk}/start/", {"authorization": f"Bearer {access_token(live_bot.user)}"}
+
+    refused = Client().post(url, {}, "application/json", headers=bearer)
+    started = Client().post(url, {}, "application/json", headers={**bearer, "x-second-factor": phone.code()})
+
+    assert refused.status_code in (400, 403, 409) and "second factor" in refused.content.decode()
+    assert started.status_code == 200 and Bot.objects.get(pk=live_bot.pk).is_running

@@ -1,5 +1,6 @@
 """Bots: making, changing and steering them."""
 
+from functools import partial
 from typing import Any
 
 from django_celery_beat.models import PeriodicTask
@@ -185,14 +186,15 @@ class BotsFace(Rows):
         """Holds from its next decision on. Account and symbol are chosen once. More money or a looser profile needs a reason."""
         bot, asked = self.get_object(), dict(self.given(request, BotChange, partial=True))
         reason = asked.pop("reason", "")
-        proven = lambda: second_factor.is_proven(request._request)  # noqa: E731
-        return self.shown(bot_editing.change(bot_pk=bot.pk, values=asked, by=request.user, reason=reason, second_factor=proven))
+        is_proven = second_factor.is_proven(request._request)
+        return self.shown(bot_editing.change(bot_pk=bot.pk, values=asked, by=request.user, reason=reason, second_factor=lambda: is_proven))
 
     @extend_schema(summary="Start a bot", request=Reason, responses=Told)
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: str) -> Response:
         """It runs as soon as its gateway knows its position. Asked again it changes nothing."""
-        return self._steer(request, steering.start)
+        is_proven = second_factor.is_proven(request._request)  # before the start's transaction, which would forget a wrong code
+        return self._steer(request, partial(steering.start, second_factor=lambda: is_proven))
 
     @extend_schema(summary="Stop a bot", request=StopInput, responses=Told)
     @action(detail=True, methods=["post"])
