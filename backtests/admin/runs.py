@@ -28,4 +28,3 @@ class ResultFileAdmin(FactAdmin):
 
     list_display = ("name", "kind", "place", "size", "is_damaged", "stored_at")
     list_filter = ("place", "is_damaged", "kind")
-    owner_path = "run__user"

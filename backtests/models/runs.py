@@ -10,6 +10,7 @@ from backtests.models.candles import INTERVALS
 from backtests.models.jobs import Job
 from backtests.models.research import Search
 from dgbot.base.fields import ClockTimestamp
+from dgbot.base.querysets import OwnedQuerySet
 
 
 class Sweep(Job):
@@ -122,6 +123,14 @@ class ResultPlace(models.TextChoices):
     BUCKET = "bucket", _("bucket")
 
 
+class ResultFileQuerySet(OwnedQuerySet):
+    """Files of runs and of sweeps."""
+
+    def owned_by(self, user: Any) -> Q:
+        """Those of own runs and own sweeps."""
+        return Q(run__user=user) | Q(sweep__user=user)
+
+
 class ResultFile(models.Model):
     """A Parquet file of a run or a sweep. Its SHA-256 is ours and is compared at every reading."""
 
@@ -137,6 +146,8 @@ class ResultFile(models.Model):
     trouble = models.TextField(_("trouble"), blank=True, help_text=_("Why it cannot be read, or not be uploaded yet."))
     is_damaged = models.BooleanField(_("damaged"), default=False, help_text=_("Not what was stored; never shown."))
     stored_at = models.DateTimeField(_("stored at"), db_default=ClockTimestamp())
+
+    objects = ResultFileQuerySet.as_manager()
 
     class Meta:
         db_table = "result_files"

@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
+from backtests.models import BacktestRun, ResultFile, Sweep
+from backtests.models.runs import ResultKind, ResultPlace
 from dgbot.accounts import heartbeats, logins, personal_tokens, roles
 from dgbot.accounts.models import Heartbeat, User
 from dgbot.core.types import Mode
@@ -63,9 +65,21 @@ def with_everything() -> Somebody:
         "risk_riskstate": made["risk_states"],
         "risk_accountlimits": bot.account_id,
         "risk_botlimits": bot.pk,
+        **_backtests(user),
         **_further(bot, order_pk=made["orders"], cycle_pk=made["cycles"]),
     }
     return Somebody(user=user, bot=bot, rows=rows)
+
+
+def _backtests(user: User) -> dict[str, Any]:
+    """A run, a sweep, and the file of a result."""
+    about = {"user": user, "spec": {"note": WORD}, "strategy": "volatility_breakout", "exchange": "upbit", "interval": "1h"}
+    run = BacktestRun.objects.create(**about, symbols=["KRW-BTC"])
+    sweep = Sweep.objects.create(**about, symbol="KRW-BTC", sampler="grid", sets=1)
+    file = ResultFile.objects.create(
+        run=run, kind=ResultKind.values[0], name=f"backtests/{WORD}-{run.pk}", place=ResultPlace.values[0], sha256="0" * 64, size=1, rows=1
+    )
+    return {"backtests_backtestrun": run.pk, "backtests_sweep": sweep.pk, "backtests_resultfile": file.pk}
 
 
 def _further(bot: Bot, *, order_pk: int, cycle_pk: int) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from trading.models import Bot
 
 pytestmark = pytest.mark.django_db(databases=["default", "venue"])
 
-ROOMS = ("accounts", "risk", "trading", "monitoring")
+ROOMS = ("accounts", "risk", "backtests", "trading", "monitoring")
 OWNERS = ("user", "account", "bot", "order", "cycle", "position")  # columns that lead to whoever a row belongs to
 # Tables that no page, endpoint or message shows; what begins to show one gives it `for_user` first.
-NEVER_SHOWN = {"Credential", "CancelCommand", "OrderInquiry", "TickCount", "Watermark", "MarginSetting", "PriceAlarm"}
+NEVER_SHOWN = {"Authenticator", "RecoveryCode", "SignIn", "Recipient"}  # of oneself, through oneself
+NEVER_SHOWN |= {"Credential", "CancelCommand", "OrderInquiry", "TickCount", "Watermark", "MarginSetting", "PriceAlarm"}
 FREE = {"app_label": "trading", "url": "nowhere", "content_type_id": 1, "object_id": "1", "bot_pk": 1, "id": "1"}
 ROUTES = all_routes()
 # A door has no outcome of its own; the others ask for more than an address. Other tests say what these do.

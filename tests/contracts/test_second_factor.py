@@ -255,7 +255,7 @@ def test_verify_never_leads_to_another_site(client: Client) -> None:
 
 def test_a_program_proves_it_in_a_header_of_the_request(live_bot: Bot) -> None:
     phone, _codes = set_up(live_bot.user)
-    url, bearer = f"/api/v1/bots/{live_bot.pk}/start/", {"authorization": f"Bearer {access_token(live_bot.user)}"}
+    url, bearer = f"/api/v1/bots/{live_bot.pk}/start", {"authorization": f"Bearer {access_token(live_bot.user)}"}
 
     refused = Client().post(url, {}, "application/json", headers=bearer)
     started = Client().post(url, {}, "application/json", headers={**bearer, "x-second-factor": phone.code()})
