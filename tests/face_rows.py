@@ -116,11 +116,21 @@ def position(of: Bot, *, opened_at: datetime = T0, entry: str = "100000000", amo
     )
 
 
-def trade(of: Bot, *, at: datetime = T0, side: str = "buy", price: str = "100000000", amount: str = "0.0005", reason: str = "") -> Trade:
-    """A fill."""
+def trade(
+    of: Bot,
+    *,
+    at: datetime = T0,
+    side: str = "buy",
+    price: str = "100000000",
+    amount: str = "0.0005",
+    reason: str = "",
+    within: Position | None = None,
+) -> Trade:
+    """A fill, of the position `within` where one is given."""
     total = D(price) * D(amount)
     return Trade.objects.create(
         bot=of,
+        position=within,
         account=of.account,
         user=of.user,
         mode=of.mode,

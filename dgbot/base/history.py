@@ -19,6 +19,7 @@ from dgbot.base.admin import FactAdmin
 from dgbot.base.filters import PeriodFilter
 from dgbot.base.keyset import columns_of, in_chunks
 
+WORDS = "words"  # the annotation of a search whose words are read row by row
 CHUNK = 2_000  # rows of a file read in one statement
 
 
@@ -47,6 +48,8 @@ def totals(
     sums: dict[str, str] | None = None,
 ) -> Totals:
     """Totals of `rows` as `tell` puts the groups of `by`; unknown when there are too many rows to be added up at once."""
+    if WORDS in rows.query.annotations:
+        return Totals(unknown=_("Unknown: these words are too frequent to be added up."))
     found = grouped(rows, by=by, sums=sums)
     if found is None:
         text = _("Unknown: more than %(most)s rows match. A shorter period or one bot makes them few enough to be added up.")

@@ -96,10 +96,10 @@ def test_the_forms_answer_their_users_only(bot: Bot, client: Client) -> None:
     page = client.get(reverse("admin:trading_botconfig_change", args=[setting.pk]))
     assert "what_if.js" in page.content.decode()
 
-    answer = client.post(reverse("admin:trading_botconfig_what_if", args=[setting.pk]), {"value": '{"amount": 10000}'})
+    answer = client.post(reverse("admin:trading_botconfig_what_if", args=[setting.pk]), {"value": "10000"})
     assert answer.status_code == 200
     assert bot.name in answer.content.decode()
-    wrong = client.post(reverse("admin:trading_botconfig_what_if", args=[setting.pk]), {"value": '{"amount": -1}'})
+    wrong = client.post(reverse("admin:trading_botconfig_what_if", args=[setting.pk]), {"value": "-1"})
     assert "filled in" in wrong.content.decode()
 
     form: dict[str, Any] = client.get(reverse("admin:trading_bot_change", args=[bot.pk])).context["adminform"].form.initial

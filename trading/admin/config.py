@@ -7,40 +7,46 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from dgbot.base.admin import FactAdmin, HouseAdmin
 from dgbot.base.confirm import ask
+from dgbot.base.filters import by_period, one_of
 from dgbot.core.errors import BadInput
+from trading.admin import setting_words
 from trading.admin.what_if import ShowsWhatIf
 from trading.domain import config as rules
 from trading.models import Bot, BotConfig, ConfigVersion
 from trading.selectors import effective
 from trading.services import config, what_if
 
+NEWEST_VERSIONS = 20
+
 
 class SettingForm(forms.ModelForm):
-    """A value and why it changes."""
+    """A value in an input of its kind, and why it changes."""
 
     reason = forms.CharField(label=_("Reason"), widget=UnfoldAdminTextInputWidget, help_text=_("Kept with the change."))
 
     class Meta:
         model = BotConfig
         fields = ("value",)
-        widgets = {"value": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "value" in self.fields:
-            self.fields["value"].help_text = _("Allowed form: %(form)s") % {"form": config.allowed_form(self.instance.key)}
+            self.fields["value"] = setting_words.field_for(self.instance.key)
+            self.initial["value"] = setting_words.shown(self.instance.key, self.instance.value)
 
     def clean_value(self) -> Any:
-        """Refused here with the same sentence as everywhere."""
-        value = self.cleaned_data["value"]
+        """As it is stored, refused here with the same sentence as everywhere."""
+        value = setting_words.stored(self.instance.key, self.cleaned_data["value"])
         try:
             rules.check(self.instance.key, value)
         except BadInput as error:
@@ -53,16 +59,29 @@ class BotConfigAdmin(ShowsWhatIf, HouseAdmin):
     """Effective from the next decision on."""
 
     form = SettingForm
-    list_display = ("key", "value", "origin", "description", "updated_at")
+    list_display = ("key", "value_shown", "origin", "description", "updated_at")
     ordering = ("key",)
     actions = None
+    readonly_fields = ("key", "description", "value_shown", "origin", "concerns", "versions", "updated_at")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row, which knows whose bots its page counts."""
+        row = super().get_object(request, object_id, from_field)
+        row.reader = request.user
+        return row
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """The reason only where something can change."""
-        told = ("key", "description", "value", "origin", "updated_at")
-        return (*told[:3], "reason", *told[3:]) if self.has_change_permission(request, obj) else told
-
-    readonly_fields = ("key", "description", "origin", "updated_at")
+        """The inputs only where something can change."""
+        may_change = self.has_change_permission(request, obj)
+        return (
+            "key",
+            "description",
+            *(("value", "reason") if may_change else ("value_shown",)),
+            "concerns",
+            "origin",
+            "updated_at",
+            "versions",
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The keys are fixed."""
@@ -84,6 +103,23 @@ class BotConfigAdmin(ShowsWhatIf, HouseAdmin):
         if obj.key == "target_symbols":
             _tell_symbols(request, before=set(before["symbols"]), after=set(row.value["symbols"]))
 
+    @admin.display(description=_("value"))
+    def value_shown(self, row: BotConfig) -> str:
+        """In words."""
+        return setting_words.said(row.key, row.value)
+
+    @admin.display(description=_("concerns now"))
+    def concerns(self, row: Any) -> str:
+        """Which bots it changes anything for."""
+        return setting_words.concerned(row.key, row.value, user=row.reader)
+
+    @admin.display(description=_("history"))
+    def versions(self, row: BotConfig) -> SafeString:
+        """Its newest versions, each with what it changed and the way back."""
+        newest = ConfigVersion.objects.filter(key=row.key).select_related("changed_by").order_by("-pk")[:NEWEST_VERSIONS]
+        context = {"versions": [{"row": one, "change": setting_words.change_of(one.key, one.before, one.after)} for one in newest]}
+        return mark_safe(render_to_string("trading/setting_versions.html", context))  # noqa: S308 - our template, which escapes
+
     @admin.display(description=_("comes from"))
     def origin(self, row: BotConfig) -> str:
         """Code, environment, or who changed it here."""
@@ -94,8 +130,8 @@ class BotConfigAdmin(ShowsWhatIf, HouseAdmin):
 class ConfigVersionAdmin(FactAdmin):
     """Every change of a setting."""
 
-    list_display = ("changed_at", "key", "before", "after", "changed_by", "reason")
-    list_filter = ("key",)
+    list_display = ("changed_at", "key", "from_what", "to_what", "changed_by", "reason")
+    list_filter = (by_period("changed_at"), one_of("key", _("key"), [(key, key) for key in rules.SETTINGS]))
     list_select_related = ("changed_by",)
     ordering = ("-id",)
     actions_detail = ("revert",)
@@ -106,14 +142,25 @@ class ConfigVersionAdmin(FactAdmin):
         version = self.get_object(request, object_id)
         reason = request.POST.get("reason", "").strip()
         if request.method != "POST" or not reason:
-            facts = [f"{version.key}: {version.after} → {version.before}"]
+            change = setting_words.change_of(version.key, version.after, version.before)
+            facts = [f"{version.key}: {change.before} → {change.after}"]
             return ask(self, request, question=_("Revert %(version)s?") % {"version": version}, facts=facts, with_reason=True)
         try:
             row = config.revert(version_pk=version.pk, by=request.user, reason=reason)
-            messages.success(request, _("%(key)s is %(value)s again.") % {"key": row.key, "value": row.value})
+            messages.success(request, _("%(key)s is %(value)s again.") % {"key": row.key, "value": setting_words.said(row.key, row.value)})
         except BadInput as error:
             messages.error(request, str(error))
         return redirect(reverse("admin:trading_configversion_changelist"))
+
+    @admin.display(description=_("before"))
+    def from_what(self, version: ConfigVersion) -> str:
+        """In words."""
+        return setting_words.said(version.key, version.before)
+
+    @admin.display(description=_("after"))
+    def to_what(self, version: ConfigVersion) -> str:
+        """In words."""
+        return setting_words.said(version.key, version.after)
 
     def has_revert_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whoever may change settings."""
