@@ -131,6 +131,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "monitoring.system.requests.AnswersCounted",
     "django.middleware.security.SecurityMiddleware",
     "dgbot.base.headers.Guard",
     "dgbot.base.headers.ContentPolicy",

@@ -20,7 +20,7 @@ from dgbot.base.filters import by_period
 from dgbot.base.history import HistoryAdmin, Totals, totals
 from monitoring import selectors
 from monitoring.backups.models import BackupState
-from monitoring.models import Backup, LogLevel, SystemLog
+from monitoring.models import Alarm, Backup, LogLevel, SystemLog
 from monitoring.notifications import admin as _notifications  # noqa: F401  Django finds the pages of an app here
 from trading.admin.protection import protection_of
 from trading.models import Bot, BotStatus, Order, Position
@@ -68,6 +68,20 @@ class SystemLogAdmin(HistoryAdmin):
     def where(self, line: SystemLog) -> str:
         """The logger."""
         return str(line.context.get("logger", "–"))
+
+
+@admin.register(Alarm)
+class AlarmAdmin(FactAdmin):
+    """What was wrong, from its beginning to its end."""
+
+    list_display = ("since", "how", "message", "ended_at", "key")
+    list_filter = ("level", "since")
+    ordering = ("-since", "-id")
+
+    @admin.display(description=_("level"), ordering="level")
+    def how(self, alarm: Alarm) -> SafeString:
+        """Coloured while it lasts."""
+        return state_badge("quiet" if alarm.ended_at else TONE[LogLevel(alarm.level)], alarm.get_level_display())
 
 
 @admin.register(Backup)
@@ -226,6 +240,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("How I am told"), "tune", "monitoring_recipient", "monitoring.view_recipient"),
                 _item(_("System log"), "article", "monitoring_systemlog", "monitoring.view_systemlog"),
                 _item(_("Processes"), "vital_signs", "accounts_heartbeat", "accounts.view_heartbeat"),
+                {
+                    "title": _("System"),
+                    "icon": "monitor_heart",
+                    "link": reverse_lazy("system"),
+                    "permission": lambda request: request.user.has_perm("monitoring.view_systemlog"),
+                    "active": lambda _request: False,
+                },
+                _item(_("Alarms"), "notification_important", "monitoring_alarm", "monitoring.view_alarm"),
                 _item(_("Backups"), "backup", "monitoring_backup", "monitoring.view_backup"),
                 _item(_("Audit log"), "history", "accounts_auditentry", "accounts.view_auditentry"),
                 _item(_("Versions of settings"), "difference", "trading_configversion", "trading.view_configversion"),

@@ -16,11 +16,12 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to trading's news, keep a process's log in the database, and have partitions made at start."""
-        from dgbot.base import seeds
+        from dgbot.base import loops, seeds
         from monitoring import live, logs
         from monitoring.notifications import bell
         from monitoring.notifications import seeds as notifications
         from monitoring.seeds import create_schedules
+        from monitoring.system import requests
 
         seeds.register(80, "log partitions", lambda: logs.ensure_partitions(datetime.now(tz=UTC)))
         seeds.register(81, "monitoring's schedules", create_schedules)
@@ -33,3 +34,6 @@ class MonitoringConfig(AppConfig):
         bell.listen()
         if settings.PROCESS:
             logs.attach()
+        if settings.PROCESS == "web":
+            loops.beat_in_background("web")
+            requests.tally.is_on = True

@@ -5,8 +5,10 @@ from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from monitoring.backups.models import Backup as Backup  # noqa: PLC0414  Django looks for models here
-from monitoring.notifications.models import (  # noqa: F401  Django finds the models of an app here
+# Django finds the models of an app here.
+from monitoring.backups.models import Backup  # noqa: F401
+from monitoring.exposition.models import MetricMark, MetricTotal  # noqa: F401
+from monitoring.notifications.models import (  # noqa: F401
     Channel,
     ChatOffset,
     Delivery,
@@ -17,6 +19,7 @@ from monitoring.notifications.models import (  # noqa: F401  Django finds the mo
     Recipient,
     ToldState,
 )
+from monitoring.system.models import Alarm, RequestMinute, UptimeSpan  # noqa: F401
 
 
 class LogLevel(models.TextChoices):

@@ -3,21 +3,32 @@
 import json
 from typing import Any
 
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 BACK_UP = "Backup (daily)"
 CLEAN_BACKUPS = "Remove old backups (weekly)"
+WATCH = "Watch the platform"
+WATCH_EVERY_S = 30
 SUNDAY = "0"
 
 
 def create_schedules() -> str | None:
     """The schedules that are missing, all in UTC."""
     made = [
+        _every(WATCH, "monitoring.tasks.watch", seconds=WATCH_EVERY_S),
         _schedule(BACK_UP, "monitoring.tasks.back_up", hour=0),
         _schedule(CLEAN_BACKUPS, "monitoring.tasks.clean_backups", hour=1, day_of_week=SUNDAY),
     ]
     added = [name for name in made if name]
     return f"Schedules added: {', '.join(added)}." if added else None
+
+
+def _every(name: str, task: str, *, seconds: int) -> str:
+    """Create an interval's row if missing. One that could not run in time is not run late."""
+    interval, _created = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+    given = {"task": task, "kwargs": json.dumps({}), "interval": interval, "expire_seconds": seconds}
+    _row, is_new = PeriodicTask.objects.get_or_create(name=name, defaults=given)
+    return name if is_new else ""
 
 
 def _schedule(name: str, task: str, *, hour: int, day_of_week: str = "*") -> str:

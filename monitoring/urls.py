@@ -3,6 +3,7 @@
 from django.urls import path
 
 from monitoring import bot_views, health, metrics, views
+from monitoring.system import views as system
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -21,6 +22,7 @@ urlpatterns = [
     path("bots/<int:bot_pk>/checks/", bot_views.checks, name="bot_checks"),
     path("bots/<int:bot_pk>/clone/", bot_views.clone, name="clone_bot"),
     path("bots/<int:bot_pk>/promote/", bot_views.promote, name="promote_bot"),
+    path("system/", system.system, name="system"),
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
     path("metrics", metrics.expose, name="metrics"),

@@ -81,6 +81,15 @@ chromium_or_not_run() {
     return 1
 }
 
+promtool_or_not_run() {
+    command -v promtool >/dev/null && return 0
+    if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null
+        command -v promtool >/dev/null && return 0
+    fi
+    not_run+=("alert rules: promtool is not installed (as root on Debian this script installs the package prometheus)")
+}
+
 requirements_in_step() {
     if ! command -v uv >/dev/null 2>&1; then
         echo "skipped: uv is not installed"
@@ -99,6 +108,7 @@ run_quick() {
     step "requirements in step with uv.lock" requirements_in_step
     step "manage.py check" .venv/bin/python manage.py check
     step "no missing migration" .venv/bin/python manage.py makemigrations --check --dry-run
+    promtool_or_not_run
     pytest_area quick tests/unit tests/properties -- "$@"
 }
 

@@ -9,11 +9,13 @@ from dgbot.accounts.models import JobRun
 RESULT_LIMIT = 500  # characters
 
 RECORD = """
-INSERT INTO job_runs (name, task, started_at, duration_ms, is_ok, result, runs, failures)
-VALUES (%(name)s, %(task)s, clock_timestamp() - %(ms)s * interval '1 millisecond', %(ms)s, %(is_ok)s, %(result)s, 1, %(failed)s)
+INSERT INTO job_runs (name, task, started_at, duration_ms, is_ok, result, runs, failures, total_ms)
+VALUES (%(name)s, %(task)s, clock_timestamp() - %(ms)s * interval '1 millisecond', %(ms)s, %(is_ok)s, %(result)s, 1, %(failed)s,
+        %(ms)s)
 ON CONFLICT (name) DO UPDATE SET
     task = EXCLUDED.task, started_at = EXCLUDED.started_at, duration_ms = EXCLUDED.duration_ms, is_ok = EXCLUDED.is_ok,
-    result = EXCLUDED.result, runs = job_runs.runs + 1, failures = job_runs.failures + EXCLUDED.failures
+    result = EXCLUDED.result, runs = job_runs.runs + 1, failures = job_runs.failures + EXCLUDED.failures,
+    total_ms = job_runs.total_ms + EXCLUDED.total_ms
 """
 
 

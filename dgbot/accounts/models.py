@@ -152,6 +152,7 @@ class JobRun(models.Model):
     result = models.TextField(_("result"), blank=True, editable=False)
     runs = models.PositiveBigIntegerField(_("runs"), default=0, editable=False)
     failures = models.PositiveBigIntegerField(_("failures"), default=0, editable=False)
+    total_ms = models.PositiveBigIntegerField(_("took in all"), default=0, editable=False, help_text=_("Milliseconds of all runs."))
 
     class Meta:
         db_table = "job_runs"

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count, Max, Q, Sum
 
 from dgbot.base.machine import machine_now
 from dgbot.core.errors import BadInput
@@ -40,7 +41,15 @@ class Standing:
 def standing() -> list[Standing]:
     """How each kind stands, from our rows."""
     now = machine_now()
-    return [_standing(kind, now) for kind in BackupKind.values]
+    counted = Q(state=BackupState.DONE, removed_at=None)
+    found = Backup.objects.values("kind").annotate(
+        count=Count("pk", filter=counted),
+        bytes=Sum("bytes", filter=counted),
+        newest=Max("started_at", filter=counted),
+        proven=Max("proven_at"),
+    )
+    by_kind: dict[str, dict[str, Any]] = {row["kind"]: dict(row) for row in found}
+    return [_standing(kind, by_kind.get(kind, NOTHING), now) for kind in BackupKind.values]
 
 
 def clean_up(*, days: int = KEPT_DAYS) -> int:
@@ -76,22 +85,22 @@ def upload() -> list[str]:
     return sent
 
 
-def _standing(kind: str, now: datetime) -> Standing:
-    rows = Backup.objects.filter(kind=kind).order_by("-started_at", "-pk")
-    kept = rows.filter(state=BackupState.DONE, removed_at=None)
-    newest = kept.first()
-    proven = rows.filter(proven_at__isnull=False).order_by("-proven_at").first()
-    failed = rows.filter(state=BackupState.FAILED, **({"started_at__gt": newest.started_at} if newest else {}))
-    last_failure = failed.first()
+NOTHING: dict[str, Any] = {"count": 0, "bytes": None, "newest": None, "proven": None}
+
+
+def _standing(kind: str, found: dict[str, Any], now: datetime) -> Standing:
+    newest = Backup.objects.filter(kind=kind, started_at=found["newest"]).order_by("-pk").first() if found["newest"] else None
+    failed = Backup.objects.filter(kind=kind, state=BackupState.FAILED, **({"started_at__gt": found["newest"]} if newest else {}))
+    errors = list(failed.order_by("-started_at").values_list("error", flat=True))
     return Standing(
         kind=kind,
-        count=kept.count(),
-        bytes=sum(row.bytes or 0 for row in kept),
+        count=found["count"],
+        bytes=found["bytes"] or 0,
         newest=newest.file if newest else "",
         age_s=(now - newest.started_at).total_seconds() if newest else None,
-        proven_age_s=(now - proven.proven_at).total_seconds() if proven and proven.proven_at else None,
-        failures=failed.count(),
-        last_error=last_failure.error if last_failure else "",
+        proven_age_s=(now - found["proven"]).total_seconds() if found["proven"] else None,
+        failures=len(errors),
+        last_error=errors[0] if errors else "",
     )
 
 

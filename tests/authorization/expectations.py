@@ -49,6 +49,7 @@ ADDRESSES: dict[str, Expected] = {
     "dashboard": MEMBERS,
     "dashboard_snapshot": MEMBERS,
     **{f"dashboard_{deed}": Expected(STEERS, owned=True, only_posts=True) for deed in DEEDS},
+    "system": Expected(("monitoring.view_systemlog",), only_gets=True),
     # bots
     "new_bot": Expected(("trading.add_bot",)),
     "draft_checks": Expected(("trading.add_bot",), only_posts=True),
@@ -103,7 +104,7 @@ BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Rows everybody with the model's permission shares. Every other admin shows one owner's rows, and must be isolated.
 SHARED = {
-    *("accounts_auditentry", "accounts_user", "auth_group", "monitoring_systemlog", "monitoring_backup"),
+    *("accounts_auditentry", "accounts_user", "auth_group", "monitoring_systemlog", "monitoring_backup", "monitoring_alarm"),
     *("trading_krwrate", "trading_simulatedmarket", "trading_lease", "trading_botconfig", "trading_configversion"),
     *("trading_venueaccount", "trading_venueorder", "trading_venuefill"),  # and only for those who see all owners
     *("trading_analyst", "trading_prompttemplate", "risk_symbolgroup"),

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from dgbot.accounts import audit
 from dgbot.core.types import Mode
+from monitoring.models import MetricTotal
 from risk.models import FILTER_RANGES, VALIDATOR_RANGES, AccountLimits, BotLimits, Reservation, RiskEvent, RiskState, Transfer
 from risk.seeds import create_profiles
 from tests import factories
@@ -109,6 +110,7 @@ MAY_BE_NEGATIVE = {
     ("reconcile_breaks", "booked"),
     ("portfolio_snapshots", "total_value_krw"),
     ("portfolio_snapshots", "total_value_usd"),
+    ("metric_totals", "value"),  # fees may be rebates
 }
 NEVER_ZERO = {
     ("ledger_entries", "amount"),
@@ -330,6 +332,7 @@ def one_of_everything(mode: Mode = Mode.PAPER) -> dict[str, int]:
             position=held, bot=bot, **owner, version=1, kept_by="local", trigger_price=1, covered_amount=1, state="wanted"
         ).pk,
         "simulated_markets": factories.simulated_market().pk,
+        "metric_totals": MetricTotal.objects.get_or_create(metric="test", labels={}, defaults={"value": 1})[0].pk,
         "venue_accounts": VenueAccount.objects.using("default").create(account_key=key, asset="KRW", free=1).pk,
         "venue_orders": VenueOrder.objects.using("default")
         .create(
