@@ -6,7 +6,7 @@ RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashe
 FROM python:3.11-slim-bookworm
 # gettext compiles the translations; nothing else of the build stays.
 RUN apt-get update && apt-get install --yes --no-install-recommends gettext tini && rm -rf /var/lib/apt/lists/*
-RUN useradd --uid 10001 --create-home dgbot && install --directory --owner=dgbot /var/lib/dgbot /var/lib/dgbot-keys
+RUN useradd --uid 10001 --create-home dgbot && install --directory --owner=dgbot /var/lib/dgbot /var/lib/dgbot-keys /var/lib/dgbot-backups
 COPY --from=packages /venv /venv
 COPY --chown=root:root . /app
 WORKDIR /app

@@ -21,10 +21,11 @@ class MonitoringConfig(AppConfig):
         from monitoring.notifications import bell
         from monitoring.notifications import seeds as notifications
         from monitoring.seeds import create_schedules
-        from monitoring.system import requests
+        from monitoring.system import reader, requests
 
         seeds.register(80, "log partitions", lambda: logs.ensure_partitions(datetime.now(tz=UTC)))
         seeds.register(81, "monitoring's schedules", create_schedules)
+        seeds.register(82, "what dashboards may read", reader.grant)
         seeds.register(85, "notification channels", notifications.create_channels)
         seeds.register(86, "notification read marks", notifications.begin_reading)
         seeds.register(87, "notification schedules", notifications.create_schedules)

@@ -12,6 +12,7 @@ import yaml
 from django.db import connection
 
 from dgbot.env import BASE_DIR
+from monitoring.system import reader
 from tests.unit.dgbot.test_monitoring_files import DJANGO_PROMETHEUS, PROMETHEUS_OWN, RECORDED, exposed, metrics_in
 
 FOLDER = BASE_DIR / "deploy/grafana"
@@ -56,6 +57,19 @@ def test_every_expression_is_promql(tmp_path: Path) -> None:
     done = subprocess.run(["promtool", "check", "rules", tmp_path / "panels.yml"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_the_role_of_dashboards_may_read_what_a_panel_shows_and_no_more(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {reader.ROLE}")
+        reader.grant()
+        cursor.execute(f"SET LOCAL ROLE {reader.ROLE}")
+        cursor.execute(plain(statement))
+        cursor.execute("SELECT has_table_privilege('users', 'SELECT') OR has_table_privilege('credentials', 'SELECT')")
+        assert cursor.fetchone() == (False,)
+        cursor.execute("RESET ROLE")
 
 
 def test_every_panel_has_a_source_that_is_provisioned() -> None:
