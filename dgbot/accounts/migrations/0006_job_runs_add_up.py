@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0004_programs_come_in'),
+        ('accounts', '0005_second_factors_and_sign_ins'),
     ]
 
     operations = [
