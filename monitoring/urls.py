@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from monitoring import bot_views, health, metrics, views
+from monitoring import bot_views, health, metrics, scorecard_views, views
 from monitoring.system import views as system
 
 urlpatterns = [
@@ -23,6 +23,9 @@ urlpatterns = [
     path("bots/<int:bot_pk>/clone/", bot_views.clone, name="clone_bot"),
     path("bots/<int:bot_pk>/promote/", bot_views.promote, name="promote_bot"),
     path("system/", system.system, name="system"),
+    path("scorecard/", scorecard_views.page, name="scorecard"),
+    path("scorecard/shadows/", scorecard_views.create_shadow, name="create_shadow"),
+    path("scorecard/shadows/<int:bot_pk>/promote/", scorecard_views.promote, name="promote_shadow"),
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
     path("metrics", metrics.expose, name="metrics"),

@@ -7,10 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
 from backtests.strategies.registry import STRATEGIES
+from dgbot.accounts import roles
 from dgbot.accounts.models import AuditEntry
 from dgbot.core.errors import BadInput
 from dgbot.core.types import Mode
@@ -277,3 +281,50 @@ def test_nothing_is_promoted_while_something_is_held_or_without_a_reason() -> No
 
     with pytest.raises(BadInput, match="holds a position"):
         shadows.promote(shadow_pk=shadow.pk, by=champion.user, reason="x")
+
+
+# --- The page ---
+
+
+@pytest.fixture
+def operator(client: Client) -> Any:
+    """An operator who is logged in, with a paper bot."""
+    roles.create_missing()
+    champion = factories.bot(mode=Mode.PAPER, analyst="gpt")
+    champion.user.groups.add(Group.objects.get(name="operator"))
+    client.force_login(champion.user)
+    return champion
+
+
+def test_the_page_makes_shadows_shows_what_the_model_is_worth_and_promotes(client: Client, operator: Bot) -> None:
+    made = client.post(
+        reverse("create_shadow"), {"champion": operator.pk, "name": "without a model", "analyst": "rules", "reason": "is it worth it"}
+    )
+    shadow = Bot.objects.get(shadow_of=operator)
+    assert made.headers["Location"] == reverse("bot_page", args=[shadow.pk])
+    days_of(operator, [-500] * 39 + [400])
+    days_of(shadow, [100] * 39 + [-300])
+
+    shown = client.get(reverse("scorecard")).content.decode()
+    assert "The model costs more than it earns." in shown and "The rules alone are the cheaper way." in shown
+    assert "<polyline" in shown and "without a model" in shown
+
+    client.post(reverse("promote_shadow", args=[shadow.pk]), {"reason": "cheaper"})
+    operator.refresh_from_db()
+    assert operator.analyst == "rules"
+
+
+def test_a_refusal_is_shown_and_nothing_is_made(client: Client, operator: Bot) -> None:
+    asked = {"champion": operator.pk, "name": "x", "analyst": "nobody", "reason": "y"}
+    shown = client.post(reverse("create_shadow"), asked, follow=True).content.decode()
+
+    assert "no enabled analyst nobody" in shown and Bot.objects.count() == 1
+
+
+def test_others_bots_are_neither_shown_nor_followed(client: Client, operator: Bot) -> None:
+    theirs = factories.bot(mode=Mode.PAPER)
+    shadow = shadows.create(champion_pk=theirs.pk, name="their shadow", by=theirs.user, reason="x")
+
+    assert "their shadow" not in client.get(reverse("scorecard")).content.decode()
+    assert client.post(reverse("create_shadow"), {"champion": theirs.pk, "name": "n", "reason": "r"}).status_code == 404
+    assert client.post(reverse("promote_shadow", args=[shadow.pk]), {"reason": "r"}).status_code == 404
