@@ -107,7 +107,7 @@ def _followed(one: Beside) -> Followed:
     return Followed(
         shadow=one.shadow,
         champion=one.champion,
-        otherwise=[_difference(name, one) for name in IN_QUESTION if getattr(one.champion, name) != getattr(one.shadow, name)],
+        otherwise=_differences(one),
         days=0 if shown is None else shown.days,
         profit=_("unknown") if shown is None else f"{signed(shown.profit, quote)} {quote}",
         cost=_("unknown") if shown is None else f"{money(shown.cost, quote)} {quote}",
@@ -120,13 +120,18 @@ def _followed(one: Beside) -> Followed:
     )
 
 
-def _difference(name: str, one: Beside) -> str:
-    label = Bot._meta.get_field(name).verbose_name
-    return _("%(name)s: %(shadow)s instead of %(champion)s") % {
-        "name": label,
-        "shadow": getattr(one.shadow, name) or "–",
-        "champion": getattr(one.champion, name) or "–",
-    }
+def _differences(one: Beside) -> list[str]:
+    """What the shadow does otherwise, each parameter by itself."""
+    found = []
+    for name in IN_QUESTION:
+        mine, theirs = getattr(one.shadow, name), getattr(one.champion, name)
+        if name == "parameters":
+            both = sorted(mine.keys() | theirs.keys())
+            found += [(key, mine.get(key, _("default")), theirs.get(key, _("default"))) for key in both]
+        else:
+            found.append((Bot._meta.get_field(name).verbose_name, mine, theirs))
+    told = _("%(name)s: %(shadow)s instead of %(champion)s")
+    return [told % {"name": name, "shadow": mine, "champion": theirs} for name, mine, theirs in found if mine != theirs]
 
 
 def _comparison_words(shown: Comparison, *, is_worth: bool) -> tuple[str, str, str]:
