@@ -193,6 +193,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "link": reverse_lazy("admin:trading_trade_results"),
                     "permission": lambda request: request.user.has_perm("trading.view_trade"),
                 },
+                {"title": _("Scorecard"), "icon": "scoreboard", "link": reverse_lazy("scorecard"), "active": lambda _request: False},
                 _item(_("Cycles"), "cycle", "trading_cycle", "trading.view_cycle"),
                 _item(_("Decisions"), "psychology", "trading_decision", "trading.view_decision"),
                 _item(_("Analyst calls"), "forum", "trading_analystcall", "trading.view_analystcall"),
