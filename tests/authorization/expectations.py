@@ -60,6 +60,10 @@ ADDRESSES: dict[str, Expected] = {
     # one's own sign-in
     **{f"account_{page}": MEMBERS for page in ("security", "set_up", "verify")},
     **{f"account_{deed}": Expected(only_posts=True) for deed in ("renew_codes", "end_others")},
+    # the scorecard
+    "scorecard": MEMBERS,
+    "create_shadow": Expected(("trading.add_bot",), only_posts=True),  # whose bot is proven in tests/contracts/test_shadows.py
+    "promote_shadow": Expected(STEERS, owned=True, only_posts=True),
     # the admin's own
     "admin:index": STAFF,
     "admin:login": OPEN,
