@@ -207,6 +207,15 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "title": _("Research"),
+            "separator": True,
+            "items": [
+                _item(_("Backtests"), "query_stats", "backtests_backtestrun", "backtests.view_backtestrun"),
+                _item(_("Sweeps"), "grid_on", "backtests_sweep", "backtests.view_sweep"),
+                _item(_("Result files"), "folder_zip", "backtests_resultfile", "backtests.view_resultfile"),
+            ],
+        },
+        {
             "title": _("Candles"),
             "separator": True,
             "items": [

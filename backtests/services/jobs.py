@@ -5,8 +5,9 @@ certainly dead, because its process was on this machine and is gone, holds nothi
 word of the old holder meets `epoch = …` in its WHERE and changes nothing.
 """
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ WHERE id = %(pk)s AND (
     (status = 'queued' AND (retry_at IS NULL OR retry_at <= clock_timestamp()))
     OR (status = 'running' AND (holder = '' OR holder = %(dead)s OR lease_until < clock_timestamp()))
 )
-RETURNING epoch, attempts, extract(epoch FROM clock_timestamp() - started_at)
+RETURNING epoch, attempts
 """
 
 RENEW = """
@@ -58,15 +59,15 @@ class JobStopped(Exception):
         self.word = word
 
 
-@dataclass(frozen=True)
+@dataclass
 class Held:
-    """A job in our hands. attempts: failed ones before this. worked_s: since it was first taken."""
+    """A job in our hands. attempts: failed ones before this. renewed_s: when it was renewed last, by the clock of durations."""
 
     model: type[Job]
     pk: int
     epoch: int
     attempts: int
-    worked_s: float
+    renewed_s: float = field(default_factory=time.monotonic)
 
     def renew(self, *, done: int = 0) -> Word:
         """Keep the job and tell how far it is, never backwards. What comes back says whether to go on."""
@@ -76,6 +77,7 @@ class Held:
                 {"pk": self.pk, "epoch": self.epoch, "done": done, "lease_s": settings.RUN_LEASE_S},
             )
             found = cursor.fetchone()
+        self.renewed_s = time.monotonic()
         if found is None:
             return "lost"
         status, worked_s = found
@@ -153,7 +155,7 @@ def claim(model: type[Job], pk: int) -> Held | None:
         found = cursor.fetchone()
     if found is None:
         return None
-    held = Held(model, pk, epoch=found[0], attempts=found[1], worked_s=float(found[2]))
+    held = Held(model, pk, epoch=found[0], attempts=found[1])
     if held.attempts >= settings.RUN_ATTEMPTS:
         held.die(f"Given up: its worker was lost {held.attempts} times; perhaps it needs more memory than there is.")
         return None

@@ -1,6 +1,7 @@
 """Computing that can be told to stop: the kernels hold no lock of Python's, so the job is kept alive beside them."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -18,6 +19,8 @@ def computed(held: Held, function: Callable[[], T], *, done: int) -> T:
     Raises JobStopped when the job was cancelled, lost or is over its limit. The thread is then left behind: nobody can end it, its
     result goes nowhere, and what was asked for is bounded, so it ends soon.
     """
+    if time.monotonic() - held.renewed_s > LOOK_EVERY_S:  # many short computations in a row are one long one
+        held.check(done=done)
     future: Future[T] = Future()
 
     def work() -> None:

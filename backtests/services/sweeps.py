@@ -164,7 +164,7 @@ def _left_by_the_dead(sweep: Sweep) -> SweepPiece | None:
 
 
 def _worked_piece(sweep: Sweep, piece: SweepPiece) -> Slice:
-    mine = Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=sweep.attempts, worked_s=0.0)
+    mine = Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=sweep.attempts)
     return guarded(mine, lambda: _evaluated(sweep, piece, mine))
 
 
@@ -254,6 +254,7 @@ def _finish(held: Held, sweep: Sweep) -> None:
     done = sweep.sets
     work = _work_of(sweep)
     columns = points(sweep)
+    held.check(done=done)
     importance = importance_of(columns, work.space)
     patiently = Work(**{**vars(work), "patiently": lambda function: computed(held, function, done=done)})
     result = searches.judge(patiently, shown=KEPT)

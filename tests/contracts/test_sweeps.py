@@ -85,7 +85,7 @@ def test_what_a_killed_worker_held_is_done_by_the_next_and_counted_once() -> Non
     SweepPiece.objects.filter(pk=lost.pk).update(holder=DEAD)
 
     worked(sweep)
-    late = sweeps._evaluated(sweep, lost, jobs.Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=0, worked_s=0))
+    late = sweeps._evaluated(sweep, lost, jobs.Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=0))
 
     assert late.next is Next.NOTHING
     sweep.refresh_from_db()
@@ -101,7 +101,7 @@ def test_a_cancelled_sweep_ends_at_once_and_takes_nothing_more() -> None:
     assert under_way is not None
 
     assert jobs.cancel(Sweep, sweep.pk)
-    sweeps._evaluated(sweep, under_way, jobs.Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=0, worked_s=0))
+    sweeps._evaluated(sweep, under_way, jobs.Held(Sweep, sweep.pk, epoch=sweep.epoch, attempts=0))
 
     sweep.refresh_from_db()
     assert (sweep.status, sweep.progress_done) == ("cancelled", 0)
