@@ -59,6 +59,13 @@ def page(model_admin: Any, request: HttpRequest, *, form_class: Any, title: Any,
 
 
 def hand_over(request: HttpRequest, task: Any, pk: int) -> None:
+    """Queue a job once its row is committed, and tell the user when there is no queue."""
+    send_when_committed(
+        task, pk, lost=lambda: messages.warning(request, _("The task queue cannot be reached; it begins once that is back."))
+    )
+
+
+def send_when_committed(task: Any, pk: int, *, lost: Callable[[], Any] = lambda: None) -> None:
     """Queue a job once its row is committed. Without a queue it waits for the watch."""
 
     def send() -> None:
@@ -66,6 +73,6 @@ def hand_over(request: HttpRequest, task: Any, pk: int) -> None:
             task.delay(pk)
         except OperationalError as error:
             logger.warning("%s %s waits: the task queue cannot be reached: %s", task.name, pk, error)
-            messages.warning(request, _("The task queue cannot be reached; it begins once that is back."))
+            lost()
 
     transaction.on_commit(send)

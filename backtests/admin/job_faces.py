@@ -50,6 +50,17 @@ class JobAdmin(FactAdmin):
         """Whoever may cancel, retry and pin."""
         return bool(request.user.has_perm(f"backtests.change_{self.opts.model_name}"))
 
+    def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether there is something to cancel, too."""
+        return self._may(request, object_id, finished_at__isnull=True)
+
+    def has_retry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether it was given up, too."""
+        return self._may(request, object_id, status=JobStatus.DEAD)
+
+    def _may(self, request: HttpRequest, object_id: Any, **state: Any) -> bool:
+        return self.has_steer_permission(request) and (object_id is None or self.model.objects.filter(pk=object_id, **state).exists())
+
     def get_urls(self) -> list[Any]:
         """With the news of open jobs."""
         news = path("news/", self.admin_site.admin_view(self.news), name=f"backtests_{self.opts.model_name}_news")
@@ -96,12 +107,12 @@ class JobAdmin(FactAdmin):
         """The clean-up takes them when they are old."""
         self._pin(request, list(queryset), is_pinned=False)
 
-    @action(description=_("Cancel"), permissions=["steer"], icon="cancel")
+    @action(description=_("Cancel"), permissions=["cancel"], icon="cancel")
     def cancel_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End it before its time."""
         return self._do_one(request, object_id, self._cancel)
 
-    @action(description=_("Retry"), permissions=["steer"], icon="refresh")
+    @action(description=_("Retry"), permissions=["retry"], icon="refresh")
     def retry_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """After it was given up."""
         return self._do_one(request, object_id, self._retry)
@@ -151,7 +162,7 @@ def job_state(job: Job) -> SafeString:
         return badge
     share = f"{job.progress:.0%}".replace("%", " %")
     return format_html(
-        '{} <progress class="dg-progress" value="{}" max="{}"></progress> {}', badge, job.progress_done, job.progress_total, number(share)
+        '{} <progress class="dg-bar" value="{}" max="{}"></progress> {}', badge, job.progress_done, job.progress_total, number(share)
     )
 
 

@@ -147,7 +147,7 @@ class BacktestRunAdmin(JobAdmin):
             (_("strategy"), strategy_title(run.strategy)),
             (_("parameters"), changed or _("as designed")),
             (_("markets"), f"{run.exchange} {', '.join(run.symbols)} {run.interval}"),
-            (_("period"), f"{_day(setup['start']) or '…'} – {_day(setup['end']) or '…'}"),
+            (_("period"), _period(run, setup)),
             (_("cash"), setup["cash"]),
             (_("fee"), setup["fee_rate"]),
             (_("slippage"), setup["slippage"]),
@@ -203,7 +203,7 @@ def stored_files(job: Any) -> SafeString | str:
     if not files:
         return "–"
     rows = [
-        (file.get_kind_display(), format_html("{} <small>{} · {:.1f} KB</small>", file_state(file), file.name, file.size / 1024))
+        (file.get_kind_display(), format_html("{} <small>{} · {}</small>", file_state(file), file.name, f"{file.size / 1024:,.1f} KB"))
         for file in files
     ]
     return render_to_string("backtests/facts.html", {"rows": rows})
@@ -215,6 +215,13 @@ def _said(name: str, value: Any) -> SafeString:
     if name == "trades":
         return number(f"{value:,}")
     return ratio(value)
+
+
+def _period(run: BacktestRun, setup: dict[str, Any]) -> str:
+    """What was traded, where it is known; else what was asked for."""
+    start = run.summary.get("first_opened_at") or setup["start"]
+    end = run.summary.get("last_opened_at") or setup["end"]
+    return f"{_day(start)} – {_day(end)}" if start or end else gettext("all candles")
 
 
 def _day(text: str | None) -> str:

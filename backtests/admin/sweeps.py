@@ -38,13 +38,13 @@ class SweepAdmin(JobAdmin):
     list_filter = ("status", "strategy", "sampler")
     list_select_related = ("user", "search")  # type: ignore[assignment]  # any number of names
     search_fields = ("strategy", "symbol")
-    readonly_fields = ("stands", "found", "stored")
+    readonly_fields = ("stands", "found", "stored", "what")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """How it stands, what it found, its course."""
         return (
             (None, {"fields": ("stands", "reason", "found")}),
-            (_("What was asked"), {"fields": ("strategy", "exchange", "symbol", "interval", "sampler", "sets", "user")}),
+            (_("What was asked"), {"fields": ("what", "exchange", "symbol", "interval", "sampler", "sets", "user")}),
             (_("Course"), {"fields": ("requested_at", "started_at", "finished_at", "attempts", "epoch", "holder")}),
             (_("Result files"), {"fields": ("stored", "is_pinned", "expired_at")}),
         )
@@ -144,6 +144,7 @@ def _found(sweep: Sweep, asked: Any) -> SafeString:
         "best": _best(sweep, columns, result, list(space)),
         "shown": [_name(name) for name in space],
         "walk": result.get("walk_forward"),
+        "folds": [_fold(fold) for fold in (result.get("walk_forward") or {}).get("each", [])],
         "promotion": result.get("promotion"),
         "trials": result.get("trials"),
         "is_finished": sweep.status == JobStatus.FINISHED,
@@ -169,6 +170,17 @@ def _best(sweep: Sweep, columns: dict[str, Any], result: dict[str, Any], names: 
         for index, at in enumerate(order)
         if np.isfinite(columns["score"][at])
     ]
+
+
+def _fold(fold: dict[str, Any]) -> dict[str, Any]:
+    ahead = fold["ahead"] or {}
+    return {
+        "bars": f"{fold['bars'][0]:,}–{fold['bars'][1]:,}",
+        "score": ratio(fold["score"]),
+        "total_return": share(ahead.get("total_return"), signed=True),
+        "sharpe": ratio(ahead.get("sharpe")),
+        "trades": number(ahead.get("trades", 0)),
+    }
 
 
 def _picture(drawn: dict[str, Any]) -> dict[str, Any]:

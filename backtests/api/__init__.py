@@ -1,1 +1,1 @@
-"""The REST faces of strategies and candles."""
+"""Strategies, candles, backtests and sweeps under /api/v1/."""

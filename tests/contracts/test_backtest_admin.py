@@ -111,7 +111,7 @@ def test_a_finished_backtest_shows_its_numbers_and_others_see_nothing_of_it(clie
     assert "Sharpe ratio" in page
     assert f"run-{row.pk}-" in page
     assert f"{row.metrics['total_return'] * 100:+.2f} %" in listed
-    assert other.get(reverse(f"{RUN}_change", args=[row.pk])).status_code == 302
+    assert other.get(reverse(f"{RUN}_change", args=[row.pk])).status_code == 404
     assert other.get(reverse(f"{RUN}_news"), {"id": row.pk}).json() == {"jobs": []}
 
 
