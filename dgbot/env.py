@@ -85,6 +85,8 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("DGBOT_LOGIN_ATTEMPTS", "Wrong passwords before an account or an address waits.", "integer", 5, minimum=1, maximum=100),
         Variable("DGBOT_LOGIN_WAIT_MINUTES", "How long it waits.", "integer", 15, minimum=1, maximum=1440),
         Variable("DGBOT_METRICS_TOKEN", "Bearer token that opens /metrics to others than this machine.", secret=True),
+        Variable("DGBOT_LOG_FORMAT", "How log lines look: line for people, json for collectors.", default="line", choices=("line", "json")),
+        Variable("SENTRY_DSN", "Errors are told to this Sentry project, secrets masked.", "url", secret=True, schemes=("http", "https")),
         Variable("DGBOT_LOG_LEVEL", "Least level that is logged.", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
         Variable(
             "DGBOT_DEPLOYMENT", "Three base32 characters in every client id; one value per installation.", default="DEV", pattern="base32"

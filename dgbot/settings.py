@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import environ
 from cryptography.fernet import Fernet
 
-from dgbot import env
+from dgbot import env, reporting
 from dgbot.core import crash
 from dgbot.local.paths import Places, default_data_dir
 
@@ -418,11 +418,18 @@ LOG_HANDLERS = ([] if ENV["DGBOT_SUPERVISED"] else ["console"]) + (["file"] if P
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "dgbot.logs.UtcFormatter"}},
+    "formatters": {"line": {"()": "dgbot.logs.UtcFormatter"}, "json": {"()": "dgbot.logs.JsonFormatter", "process": PROCESS}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": ENV["DGBOT_LOG_FORMAT"]},
         **(
-            {"file": {"class": "dgbot.logs.ProcessFileHandler", "formatter": "line", "folder": str(PLACES.logs), "process": PROCESS}}
+            {
+                "file": {
+                    "class": "dgbot.logs.ProcessFileHandler",
+                    "formatter": ENV["DGBOT_LOG_FORMAT"],
+                    "folder": str(PLACES.logs),
+                    "process": PROCESS,
+                }
+            }
             if PROCESS
             else {}
         ),
@@ -475,3 +482,5 @@ UNFOLD = {
 TESTING = "pytest" in sys.modules
 if TESTING:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a login in a test need not take a quarter second
+elif ENV["SENTRY_DSN"]:
+    reporting.start(ENV["SENTRY_DSN"], process=PROCESS, deployment=DEPLOYMENT)

@@ -1,7 +1,6 @@
 """The log in the database: lines of our own loggers from INFO on, written by a background thread that the caller never waits for."""
 
 import logging
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,18 +8,13 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, connections, transaction
 
-from dgbot.env import MASK, VARIABLES
+from dgbot.logs import IDS
+from dgbot.redaction import redact
 from monitoring.background import Background
 from monitoring.models import LogLevel, SystemLog
 
 OURS = ("dgbot", "risk", "backtests", "trading", "monitoring")
 MESSAGE_LIMIT, TRACE_LIMIT = 4000, 8000  # characters
-SHORTEST_SECRET = 6
-IDS = re.compile(r"\b(order|bot|cycle|account|user|decision|position|trade|exchange|symbol|slot)=(\S+)")
-PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
-BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
-NAMES_OF_SECRETS = "authorization|token|secret|password|api[_-]?key|access[_-]?key"
-NAMED_SECRET = re.compile(rf"(?i)\b({NAMES_OF_SECRETS})\b(\s*[=:]\s*|\s+)['\"]?[^\s'\",}}]{{6,}}")
 LEVELS = ((logging.CRITICAL, LogLevel.CRITICAL), (logging.ERROR, LogLevel.ERROR), (logging.WARNING, LogLevel.WARNING))
 
 
@@ -75,14 +69,6 @@ def ensure_partitions(now: datetime) -> None:
         _ensure_partition(start, _following(start))
 
 
-def redact(text: str) -> str:
-    """`text` without the values of our secret settings, passwords in addresses, or what is named a secret."""
-    for secret in _secrets():
-        text = text.replace(secret, MASK)
-    text = PASSWORD_IN_URL.sub(rf"\1{MASK}@", text)
-    return NAMED_SECRET.sub(rf"\1\2{MASK}", BEARER.sub(rf"\1 {MASK}", text))
-
-
 def _is_ours(record: logging.LogRecord) -> bool:
     # A failure of this very path must not feed itself.
     return record.name.partition(".")[0] in OURS and record.name != __name__
@@ -99,12 +85,6 @@ def _row(record: logging.LogRecord) -> SystemLog:
 
 def _line(level: str, message: str, context: dict[str, Any], *, at: datetime | None = None) -> SystemLog:
     return SystemLog(level=level, message=message, context=context, created_at=at or datetime.now(tz=UTC))
-
-
-def _secrets() -> list[str]:
-    values = (settings.ENV[name] for name, variable in VARIABLES.items() if variable.secret)
-    found = [str(value) for value in (*values, settings.SECRET_KEY) if value and len(str(value)) >= SHORTEST_SECRET]
-    return sorted(found, key=len, reverse=True)
 
 
 def _following(month: datetime) -> datetime:
