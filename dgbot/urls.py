@@ -18,8 +18,8 @@ urlpatterns = [
     path("account/", include("dgbot.accounts.urls")),
     path("", include("monitoring.urls")),
 ]
-if settings.SHOWS_ADMIN:  # the other processes serve nothing, and start without the API's libraries
+if settings.SHOWS_ADMIN:  # the other processes serve nothing, and start without the libraries of API and reports
     from dgbot.base.rest.errors import plain_error
 
-    urlpatterns += [path("", include("dgbot.api_urls"))]
+    urlpatterns += [path("", include("backtests.urls")), path("", include("dgbot.api_urls"))]
     handler400, handler403, handler404, handler500 = (plain_error(status) for status in (400, 403, 404, 500))

@@ -1,11 +1,13 @@
 """Backtests in the admin: ask for one, watch it, read its numbers; and the files results lie in."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -58,6 +60,13 @@ class BacktestRunAdmin(JobAdmin):
     list_filter = ("status", "strategy", "is_pinned")
     search_fields = ("strategy", "symbols")
     readonly_fields = ("stands", "numbers", "report", "asked", "stored")
+    actions = ("compare_selected", *JobAdmin.actions)  # type: ignore[assignment]  # one more than other jobs
+
+    @admin.action(description=_("Compare selected backtests"), permissions=["view"])
+    def compare_selected(self, request: HttpRequest, queryset: QuerySet[BacktestRun]) -> HttpResponse:
+        """Two to five side by side."""
+        query = urlencode([("run", pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)])
+        return redirect(f"{reverse('backtest_compare')}?{query}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BacktestRun]:
         """Without the columns a list does not show."""

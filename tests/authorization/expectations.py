@@ -64,6 +64,9 @@ ADDRESSES: dict[str, Expected] = {
     "scorecard": MEMBERS,
     "create_shadow": Expected(("trading.add_bot",), only_posts=True),  # whose bot is proven in tests/contracts/test_shadows.py
     "promote_shadow": Expected(STEERS, owned=True, only_posts=True),
+    # reports of backtests
+    **{f"backtest_{page}": Expected(("backtests.view_backtestrun",), owned=True) for page in ("report", "candles", "download")},
+    "backtest_compare": Expected(("backtests.view_backtestrun",)),  # names its runs in the query: tests/contracts/test_backtest_reports.py
     # the admin's own
     "admin:index": STAFF,
     "admin:login": OPEN,
@@ -96,6 +99,7 @@ BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
     "trading_exchangeaccount": {"check_key": ("trading.change_exchangeaccount",)},
     "trading_analyst": {"test": ("trading.change_analyst",)},
     "trading_configversion": {"revert": ("trading.change_botconfig",)},
+    "trading_botconfig": dict.fromkeys(("screener", "open_screener"), ("trading.change_botconfig",)),
     "trading_reconcilebreak": {"end_it": ("trading.change_reconcilebreak",)},
     "risk_riskstate": {"release": ("risk.change_riskstate",)},
     "monitoring_channel": dict.fromkeys(("send_test", "make_code"), ("monitoring.change_channel",)),

@@ -72,7 +72,7 @@ def wanted(rule: Expected, *, who: User | None, is_owner: bool, method: str = "g
 
 def values_for(route: Route, somebody: Somebody) -> dict[str, Any]:
     """Somebody's rows in its address."""
-    given = {**FREE, "bot_pk": somebody.bot.pk}
+    given = {**FREE, "bot_pk": somebody.bot.pk, "run_pk": somebody.rows["backtests_backtestrun"], "name": "equity", "kind": "csv"}
     rows = getattr(getattr(route.view, "cls", None), "queryset", None)
     if rows is not None:
         given["pk"] = somebody.rows.get(f"{rows.model._meta.app_label}_{rows.model._meta.model_name}", 1)

@@ -20,6 +20,7 @@ from dgbot.base.confirm import ask
 from dgbot.base.filters import by_period, one_of
 from dgbot.core.errors import BadInput
 from trading.admin import setting_words
+from trading.admin.screener import CHANGES, HasScreener
 from trading.admin.what_if import ShowsWhatIf
 from trading.domain import config as rules
 from trading.models import Bot, BotConfig, ConfigVersion
@@ -55,20 +56,31 @@ class SettingForm(forms.ModelForm):
 
 
 @admin.register(BotConfig)
-class BotConfigAdmin(ShowsWhatIf, HouseAdmin):
+class BotConfigAdmin(HasScreener, ShowsWhatIf, HouseAdmin):
     """Effective from the next decision on."""
 
     form = SettingForm
     list_display = ("key", "value_shown", "origin", "description", "updated_at")
     ordering = ("key",)
     actions = None
+    actions_list = ("open_screener",)
     readonly_fields = ("key", "description", "value_shown", "origin", "concerns", "versions", "updated_at")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The row, which knows whose bots its page counts."""
         row = super().get_object(request, object_id, from_field)
-        row.reader = request.user
+        if row is not None:
+            row.reader = request.user
         return row
+
+    @action(description=_("Screener"), permissions=["screen"], icon="filter_alt", url_path="open-screener")
+    def open_screener(self, request: HttpRequest) -> HttpResponse:
+        """To its page."""
+        return redirect(reverse("admin:trading_botconfig_screener"))
+
+    def has_screen_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Whoever may change settings."""
+        return request.user.has_perm(CHANGES)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The inputs only where something can change."""
