@@ -26,10 +26,10 @@ START_S, SETTLE_S, PATIENCE_S = 60.0, 3.0, 40.0
 WATCHED = 50  # pages of which every row is compared after a restart
 ROWS_WATCHED = 15  # written during each outage; a page keeps thirty
 PREPARE = """
-import django; django.setup()
+import sys, django; django.setup()
 from django.test import Client
 from tests import face_rows as rows
-bots = [rows.bot(rows.user(f"user{number}")) for number in range({users})]
+bots = [rows.bot(rows.user(f"user{number}")) for number in range(int(sys.argv[1]))]
 for bot in bots:
     client = Client(); client.force_login(bot.user)
     print(bot.pk, client.cookies["dgbot_session"].value, flush=True)
@@ -257,6 +257,7 @@ def platform() -> Iterator[Redis]:
     """A throwaway PostgreSQL in a folder of its own, migrated, and a Valkey beside it."""
     from dgbot.local.paths import Places
     from dgbot.local.servers import POSTGRES, Servers
+    from tests import kept_cluster
 
     with tempfile.TemporaryDirectory(prefix="dgbot-bench.", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -264,6 +265,7 @@ def platform() -> Iterator[Redis]:
         os.environ |= {"DGBOT_DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "dgbot.settings", "PYTHONPATH": str(ROOT)}
         os.environ |= {"DATABASE_URL": places.database_url(user="postgres"), "REDIS_URL": redis.url}
         try:
+            kept_cluster.put_into(places)
             with Servers(places, names=(POSTGRES,), throwaway=True):
                 subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, check=True)
                 yield redis
@@ -280,7 +282,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     options = parser.parse_args()
     with platform() as redis:
-        prepare = [sys.executable, "-c", PREPARE.format(users=options.users)]
+        prepare = [sys.executable, "-c", PREPARE, str(options.users)]
         made = subprocess.run(prepare, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)
         people = [(int(bot), session) for bot, session in (line.split() for line in made.stdout.splitlines() if line)]
         web = Web()

@@ -15,7 +15,7 @@ from django.db import connection
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
-START_S = 30
+START_S = 120  # a busy machine imports slowly
 
 
 def environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from dgbot.accounts import roles
 from dgbot.core.types import Mode
@@ -53,6 +54,8 @@ def page(site: str, browser: Any, bot: Bot) -> Iterator[Any]:
 
 
 def shoot(page: Any, name: str) -> None:
+    """Pictures in both themes and widths for people, and the accessibility check, which is for everybody."""
+    check_accessibility(page)
     if not SHOTS:
         return
     for width, height, device in ((1280, 900, "desk"), (360, 740, "phone")):
@@ -62,6 +65,13 @@ def shoot(page: Any, name: str) -> None:
             page.wait_for_timeout(300)
             page.screenshot(path=str(Path(SHOTS) / f"{name}-{device}-{theme}.png"), full_page=True)
     page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def check_accessibility(page: Any) -> None:
+    """No serious finding of axe; the admin's skin and the charts' own canvas are not ours."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in grave]
 
 
 def test_a_paper_bot_is_created_with_its_account_and_its_page_says_what_is_missing(page: Any, site: str) -> None:
@@ -114,4 +124,3 @@ def test_home_shows_what_matters_now(page: Any, site: str, bot: Bot) -> None:
     page.goto(f"{site}/admin/")
     assert "+12,000" in page.inner_text(".dg-home")
     assert page.locator(".dg-spark").count() == 1
-    shoot(page, "admin")
