@@ -9,7 +9,7 @@ A claim names its attempt, so a sender that was asleep books nothing for a later
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -57,6 +57,16 @@ WHERE notification_deliveries.id = head.id
 RETURNING notification_deliveries.id, notification_deliveries.attempts, head.state = 'sending'
 """
 
+# One statement, so that delivery and channel agree without a transaction around two.
+SENT = """
+WITH ours AS (
+    UPDATE notification_deliveries SET state = 'sent', sent_at = clock_timestamp(), error = '', claimed_until = NULL
+    WHERE id = %(delivery)s AND attempts = %(attempt)s AND state = 'sending' RETURNING id
+)
+UPDATE notification_channels SET last_sent_at = clock_timestamp(), failures = 0, failing_since = NULL, retry_at = NULL, last_error = ''
+FROM ours WHERE notification_channels.id = %(channel)s
+"""
+
 # Channels that have something to send now; `claim` decides again under its lock.
 DUE = """
 SELECT DISTINCT c.id FROM notification_channels c JOIN notification_deliveries d ON d.channel_id = c.id
@@ -83,10 +93,10 @@ def due_channels() -> list[int]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def serve(channel_pk: int) -> int:
-    """Send what a channel has to send now, oldest first, until nothing is due or one fails. Returns how many were sent."""
+def serve(channel_pk: int, *, is_ending: Callable[[], bool] = lambda: False) -> int:
+    """Send what a channel has to send now, oldest first, until nothing is due, one fails or the process ends. Returns how many."""
     sent = 0
-    while (claim := _claim(channel_pk)) is not None:
+    while not is_ending() and (claim := _claim(channel_pk)) is not None:
         if not _send(claim):
             break
         sent += 1
@@ -113,7 +123,7 @@ def look_after(channel: Channel) -> None:
 
 
 def _claim(channel_pk: int) -> Claim | None:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:  # one statement, which commits by itself
         cursor.execute(CLAIM, {"channel": channel_pk, "sender": holder(), "seconds": CLAIM_S})
         row = cursor.fetchone()
     return None if row is None else Claim(*row)
@@ -121,15 +131,17 @@ def _claim(channel_pk: int) -> Claim | None:
 
 def _send(claim: Claim) -> bool:
     """One attempt. Whether the next one may follow at once."""
-    delivery = Delivery.objects.select_related("notification", "channel__user").get(pk=claim.delivery)
+    delivery = Delivery.objects.select_related("notification", "channel__user__recipient").get(pk=claim.delivery)
     channel = delivery.channel
     try:
         if not _may_still_be_told(delivery):
             _book(claim, state=State.REFUSED, error="the user may not see it any more")
             return True
-        for number, part in _parts(delivery, claim):
+        parts = _parts(delivery, claim)
+        for number, part in enumerate(parts[delivery.parts_sent :], start=delivery.parts_sent + 1):
             sender_of(channel.medium).send(part, to=To(_address(channel), channel.secret, delivery.pk))
-            Delivery.objects.filter(pk=delivery.pk, attempts=claim.attempt).update(parts_sent=number)
+            if number < len(parts):
+                Delivery.objects.filter(pk=delivery.pk, attempts=claim.attempt).update(parts_sent=number)
     except MessageRefused as error:
         log.warning("channel=%s delivery=%s was refused: %s", channel.pk, delivery.pk, error)
         _book(claim, state=State.REFUSED, error=str(error))
@@ -144,14 +156,13 @@ def _send(claim: Claim) -> bool:
     return _succeed(claim, channel)
 
 
-def _parts(delivery: Delivery, claim: Claim) -> Iterator[tuple[int, Any]]:
-    """The parts that are not sent yet, numbered from 1, in the reader's language."""
-    recipient = Recipient.objects.filter(user_id=delivery.channel.user_id).first() or Recipient()
+def _parts(delivery: Delivery, claim: Claim) -> list[Any]:
+    """The whole message in the medium's shape and the reader's language."""
+    recipient = getattr(delivery.channel.user, "recipient", None) or Recipient()
     reader = Reader(recipient.language, recipient.time_zone, tuple(delivery.channel.modes))
     with translation.override(reader.language):
         message = wording.message(delivery.notification, reader, is_repeat=claim.is_repeat)
-        parts = sender_of(delivery.channel.medium).parts(message)
-    yield from list(enumerate(parts, start=1))[delivery.parts_sent :]
+        return sender_of(delivery.channel.medium).parts(message)
 
 
 def _address(channel: Channel) -> str:
@@ -168,13 +179,10 @@ def _may_still_be_told(delivery: Delivery) -> bool:
 
 
 def _succeed(claim: Claim, channel: Channel) -> bool:
-    with transaction.atomic():
-        is_ours = _book(claim, state=State.SENT)
-        changes: dict[str, Any] = {"last_sent_at": ClockTimestamp()}
-        if channel.failures:
-            changes |= {"failures": 0, "failing_since": None, "retry_at": None, "last_error": ""}
-        Channel.objects.filter(pk=channel.pk).update(**changes)
-    return is_ours
+    """Book it, and that the channel works; False when a later attempt has the delivery by now."""
+    with connection.cursor() as cursor:
+        cursor.execute(SENT, {"delivery": claim.delivery, "attempt": claim.attempt, "channel": channel.pk})
+        return bool(cursor.rowcount)
 
 
 def _fail(claim: Claim, channel: Channel, error: NotDelivered) -> None:
@@ -212,8 +220,7 @@ def _tell_elsewhere(channel: Channel, why: str) -> None:
     )
 
 
-def _book(claim: Claim, *, state: State, error: str = "") -> bool:
-    """Write how this attempt ended. False when a later attempt has the delivery by now."""
+def _book(claim: Claim, *, state: State, error: str) -> bool:
+    """Write that this attempt ended without success. False when a later one has the delivery by now."""
     row = Delivery.objects.filter(pk=claim.delivery, attempts=claim.attempt, state=State.SENDING)
-    sent_at = ClockTimestamp() if state is State.SENT else None
-    return bool(row.update(state=state, sent_at=sent_at, error=redact(error)[:ERROR_CHARACTERS], claimed_until=None))
+    return bool(row.update(state=state, error=redact(error)[:ERROR_CHARACTERS], claimed_until=None))

@@ -29,6 +29,7 @@ class Notifier:
         self._busy: set[int] = set()
         self._again: set[int] = set()
         self._lock = threading.Lock()
+        self._ending = threading.Event()
         self._watched_at = self._tidied_at = float("-inf")
         self._reader = reader.Reader()
 
@@ -51,7 +52,8 @@ class Notifier:
         bell.wait(at_most_s=SWEEP_S)
 
     def close(self) -> None:
-        """Finish what is being sent."""
+        """Finish what is being sent; what waits is the next process's."""
+        self._ending.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _hand_out(self, channel_pk: int) -> None:
@@ -66,9 +68,9 @@ class Notifier:
         try:
             while True:
                 close_old_connections()
-                delivery.serve(channel_pk)
+                delivery.serve(channel_pk, is_ending=self._ending.is_set)
                 with self._lock:
-                    if channel_pk not in self._again:
+                    if channel_pk not in self._again or self._ending.is_set():
                         self._busy.discard(channel_pk)
                         return
                     self._again.discard(channel_pk)

@@ -158,7 +158,7 @@ def _portfolio(facts: Facts, _reader: Reader) -> Facts:
         fields += [
             (_("Trade"), f"{'✅' if trade['is_ok'] else '❌'} {words.WORDS['side'][trade['side']]} · {status}"),
             (_("Order"), f"{trade['id']} {trade['exchange_id']}".strip()),
-            (_("Price"), _money(trade["price"], currency)),
+            (_("Fill price"), _money(trade["price"], currency)),
             (_("Amount"), _amount(trade["amount"])),
             (_("Total"), _money(trade["total"], currency)),
             (_("Fee"), _money(trade["fee"], currency)),
@@ -191,7 +191,7 @@ def _fill(facts: Facts, _reader: Reader) -> Facts:
     else:
         what = EXIT_TITLES.get(facts["exit_reason"], lambda: _("sold %(symbol)s"))() % facts
     fields = [
-        (_("Price"), _money(facts["price"], currency)),
+        (_("Fill price"), _money(facts["price"], currency)),
         (_("Amount"), _amount(facts["amount"])),
         (_("Total"), f"{_money(facts['total'], currency)} {currency}"),
         (_("Fee"), f"{_amount(facts['fee'])} {facts['fee_currency']}"),

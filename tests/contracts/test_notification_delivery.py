@@ -296,7 +296,7 @@ def test_what_a_dead_sender_held_is_sent_by_the_next_and_marked(owner, hook) -> 
     stage.deliver()
 
     assert [one.json["may_be_a_repeat"] for one in hook.arrived] == [True]
-    assert delivery._book(claim, state=delivery.State.PENDING) is False, "the sleeper books nothing any more"
+    assert delivery._book(claim, state=delivery.State.REFUSED, error="late") is False, "the sleeper books nothing any more"
 
 
 def test_a_delivery_number_stays_the_same_over_attempts(owner, hook) -> None:

@@ -1,6 +1,7 @@
 """A mail server with one mailbox."""
 
 import socket
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -15,6 +16,7 @@ class FakeMail:
     """Use as a context manager. `answers` are said instead of OK, mail by mail: `450 try later`, `554 no`."""
 
     mails: list[EmailMessage] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # when each arrived
     answers: deque[str] = field(default_factory=deque)
     unknown: set[str] = field(default_factory=set)
     port: int = 0
@@ -37,6 +39,7 @@ class FakeMail:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.answers:
             return self.answers.popleft()
+        self.times.append(time.monotonic())
         self.mails.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
         return "250 taken"
 
