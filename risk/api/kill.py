@@ -71,7 +71,7 @@ class SwitchesFace(Rows):
         "create": trades(RAISE),
     }
 
-    @extend_schema(summary="Set a kill switch", request=SwitchInput, responses=SwitchRow, examples=[STOP_ALL])
+    @extend_schema(summary="Set a kill switch", request=SwitchInput, responses={200: SwitchRow}, examples=[STOP_ALL])
     def create(self, request: Request) -> Response:
         """Raising is for operators and works at once. Lowering is for whoever manages risk, with the second factor in this login.
 

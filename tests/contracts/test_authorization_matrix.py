@@ -26,7 +26,16 @@ OWNERS = ("user", "account", "bot", "order", "cycle", "position")  # columns tha
 # Tables that no page, endpoint or message shows; what begins to show one gives it `for_user` first.
 NEVER_SHOWN = {"Authenticator", "RecoveryCode", "SignIn", "Recipient"}  # of oneself, through oneself
 NEVER_SHOWN |= {"Credential", "CancelCommand", "OrderInquiry", "TickCount", "Watermark", "MarginSetting", "PriceAlarm"}
-FREE = {"app_label": "trading", "url": "nowhere", "content_type_id": 1, "object_id": "1", "bot_pk": 1, "id": "1"}
+FREE = {
+    "name": "volatility_breakout",
+    "key": "bot_status",
+    "app_label": "trading",
+    "url": "nowhere",
+    "content_type_id": 1,
+    "object_id": "1",
+    "bot_pk": 1,
+    "id": "1",
+}
 ROUTES = all_routes()
 # A door has no outcome of its own; the others ask for more than an address. Other tests say what these do.
 OPEN_API = {"v1:auth_token", "v1:auth_refresh", "v1:nowhere", "api_nowhere"}

@@ -17,6 +17,7 @@ from dgbot.base.rest.filters import filters
 from dgbot.base.rest.needs import reads, trades
 from dgbot.base.rest.views import Input, Reason, Rows, Told
 from dgbot.core.interval import Interval
+from dgbot.core.money import SMALLEST_STEP
 from risk.models import RiskProfile
 from trading import steering
 from trading.models import Bot, BotStatus, Cycle, ExchangeAccount, Position
@@ -94,8 +95,10 @@ class BotInput(Input):
     schedule = Visible(queryset=PeriodicTask.objects.filter(task=CYCLES), required=False, allow_null=True)
     tick_seconds = serializers.IntegerField(min_value=1, max_value=59, required=False, allow_null=True)
     anchor_at = Instant(required=False, allow_null=True)
-    allocation = DecimalText(required=False, allow_null=True, help_text="Quote currency; null: the account's cash when first started.")
-    trade_amount = DecimalText(required=False, help_text="Quote currency, before caps.")
+    allocation = DecimalText(
+        least=SMALLEST_STEP, required=False, allow_null=True, help_text="Quote currency; null: the account's cash when first started."
+    )
+    trade_amount = DecimalText(least=SMALLEST_STEP, required=False, help_text="Quote currency, before caps.")
     risk_profile = Visible(queryset=RiskProfile.objects.all(), required=False, allow_null=True)
     analyst = serializers.CharField(max_length=40, required=False)
     analyst_mode = serializers.ChoiceField(choices=AnalystMode.choices, required=False)

@@ -13,6 +13,7 @@ from dgbot.base.rest.fields import DecimalText, RowSerializer
 from dgbot.base.rest.filters import filters
 from dgbot.base.rest.needs import reads, trades
 from dgbot.base.rest.views import NeededReason, Rows, Told
+from dgbot.core.money import SMALLEST_STEP
 from trading import steering
 from trading.models import (
     AccountBalance,
@@ -87,7 +88,7 @@ class PositionRow(RowSerializer):
 class ReduceInput(NeededReason):
     """How much of a position is sold."""
 
-    amount = DecimalText(help_text="Base currency; a multiple of the market's lot step.")
+    amount = DecimalText(least=SMALLEST_STEP, help_text="Base currency; a multiple of the market's lot step.")
 
 
 @extend_schema_view(list=extend_schema(summary="Positions"), retrieve=extend_schema(summary="One position"))

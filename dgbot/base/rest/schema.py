@@ -7,6 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 
 from dgbot.base.rest.idempotency import HEADER, WRITES
 
+STANDARD = ("list", "retrieve", "create", "update", "partial_update", "destroy")
 REFERENCE = {"$ref": "#/components/schemas/Error"}
 ERRORS: dict[str, tuple[str, str, str]] = {  # status → what, an example's code, its message
     "400": ("The input cannot be used", "invalid", "limit: It must be a whole number from 1 to 200."),
@@ -47,6 +48,11 @@ KEY_PARAMETER = {
 class HouseSchema(AutoSchema):
     """Tags by the first part of the address behind `/api/v1/`; a face may name its own with `tag`."""
 
+    def get_operation_id(self) -> str:  # type: ignore[override]  # as the base class of this one has it
+        """`bots_list`, `bots_create`; of an action of ours its name, `bots_start`."""
+        name, action = str(super().get_operation_id()), getattr(self.view, "action", None)
+        return name if action is None or action in STANDARD else name.rpartition("_")[0]
+
     def get_description(self) -> str:  # type: ignore[override]  # as the base class of this one has it
         """Of a list and of a single row, what the face says of itself."""
         if getattr(self.view, "action", "") in ("list", "retrieve"):
@@ -86,10 +92,13 @@ def _finish(path: str, method: str, operation: dict[str, Any]) -> None:
     statuses = ["400", "401", "429", "500", "503"]
     if not is_login:
         statuses.append("403")
-    if "{" in path:
+    is_plain = operation["operationId"].endswith(("_list", "_retrieve"))
+    if "{" in path or is_write or not is_plain:
         statuses.append("404")
+    if is_write or not is_plain:
+        statuses.append("409")
     if is_write:
-        statuses += ["409", "413", "415"]
+        statuses += ["413", "415"]
         if not is_login:
             operation.setdefault("parameters", []).append(KEY_PARAMETER)
     for status in sorted(statuses):

@@ -114,10 +114,12 @@ class _House:
         return read.validated_data
 
     def _doing(self, request: Request) -> str | None:
+        method = (request.method or "").lower()
+        if method not in self.http_method_names:
+            return None
         if hasattr(self, "action_map"):
             action: str | None = getattr(self, "action", None)
             return action
-        method = (request.method or "").lower()
         return ("get" if method == "head" else method) if hasattr(self, method) else None
 
 
