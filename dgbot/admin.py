@@ -27,9 +27,12 @@ from dgbot.base.badges import number, short, state_badge
 from dgbot.base.display import age
 from dgbot.core.errors import BadInput, DgbotError
 from trading import jobs
+from trading.models import Bot
 from trading.services import schedules
 from trading.services.schedules import CYCLES
 
+NOW = ("coming", "last_run", "last_result", "last_duration", "followers")  # on the page of a schedule
+MOST_FOLLOWERS = 50
 OURS = ("trading.", "monitoring.", "backtests.")
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
@@ -94,9 +97,21 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, HouseAdmin):
         shape = JSONObject(started_at="started_at", duration_ms="duration_ms", is_ok="is_ok", result="result")
         return super().get_queryset(request).annotate(job=Subquery(last.values(json=shape)[:1]))
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What comes next, how the last run ended and who follows stand first."""
+        told = super().get_fieldsets(request, obj)
+        return told if obj is None else ((_("Now"), {"fields": NOW}), *told)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Our own jobs are known by name."""
-        return (*self.readonly_fields, "name") if obj is not None and obj.task.startswith(OURS) else self.readonly_fields
+        own = ("name",) if obj is not None and obj.task.startswith(OURS) else ()
+        return (*self.readonly_fields, *NOW, *own)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row, which knows whose bots its page names."""
+        row = super().get_object(request, object_id, from_field)
+        row.reader = request.user
+        return row
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Our own jobs are switched off, not deleted: the next start would only bring them back."""
@@ -152,6 +167,18 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, HouseAdmin):
         audit.record(actor=request.user, action="change schedule" if change else "create schedule", target=f"schedule:{obj.pk}", diff=diff)
         if obj.name == schedules.HOURLY:
             schedules.follow_schedule(by=request.user, reason="the schedule was edited in the admin")
+
+    @admin.display(description=_("next runs"))
+    def coming(self, task: PeriodicTask) -> str:
+        """Its next instants, in the reader's zone."""
+        runs = jobs.coming_runs(task, now=timezone.now())
+        return " · ".join(f"{timezone.localtime(at):%m-%d %H:%M:%S}" for at in runs) or _("none: it is off, or they cannot be told")
+
+    @admin.display(description=_("followed by"))
+    def followers(self, task: Any) -> str:
+        """The reader's bots that run by it."""
+        names = Bot.objects.for_user(task.reader).filter(schedule=task).order_by("name").values_list("name", flat=True)
+        return ", ".join(names[:MOST_FOLLOWERS]) or _("no bot")
 
     @admin.display(description=_("runs"))
     def when(self, task: PeriodicTask) -> str:

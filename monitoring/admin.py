@@ -34,7 +34,7 @@ TONE = {LogLevel.INFO: "quiet", LogLevel.WARNING: "warn", LogLevel.ERROR: "bad",
 class SystemLogAdmin(HistoryAdmin):
     """What the platform said about itself."""
 
-    list_display = ("created_at", "how", "what", "where")
+    list_display = ("at", "how", "what", "where")
     list_filter = (by_period("created_at"), "level")
     search_fields = ("message",)
     search_help_text = _("Words of the message, or their beginnings.")

@@ -42,6 +42,7 @@ WORDS: dict[str, Any] = {
     "text": {
         "unknown": _("unknown"),
         "ago": _("{age} ago"),
+        "why": _("Why?"),
         "running": _("{running} of {all} bots running"),
         "wanted": _("wanted: {wanted} · actual: {actual}"),
         "on": _("running"),

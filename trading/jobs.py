@@ -58,6 +58,19 @@ def next_run(task: PeriodicTask, *, now: datetime) -> datetime | None:
     return None
 
 
+def coming_runs(task: PeriodicTask, *, now: datetime, count: int = 5) -> list[datetime]:
+    """Its next instants, at most `count`; none when it is off or they cannot be told."""
+    found: list[datetime] = []
+    at = next_run(task, now=now)
+    while at is not None and len(found) < count:
+        found.append(at)
+        if task.clocked is not None:
+            break
+        is_spaced = task.interval is not None and task.task != CYCLES
+        at = at + task.interval.schedule.run_every if is_spaced else next_run(task, now=at + timedelta(seconds=1))
+    return found
+
+
 def next_run_text(task: PeriodicTask) -> str:
     """How long until it fires next, in words."""
     if not task.enabled:

@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from dgbot.base import exporting
 from dgbot.base.adding_up import MOST_ADDED, grouped
 from dgbot.base.admin import FactAdmin
+from dgbot.base.badges import number
 from dgbot.base.filters import PeriodFilter
 from dgbot.base.keyset import columns_of, in_chunks
 
@@ -62,6 +65,11 @@ class HistoryAdmin(FactAdmin):
 
     list_before_template = "admin/history_head.html"
     export_paths: tuple[str, ...] = ()
+
+    @admin.display(description=gettext_lazy("at"))
+    def at(self, row: Any) -> SafeString:
+        """The time the list is ordered by, to the second, in the reader's zone."""
+        return number(f"{timezone.localtime(getattr(row, columns_of(self.ordering)[0])):%Y-%m-%d %H:%M:%S}")
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """What a term means in this list."""

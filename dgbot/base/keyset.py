@@ -131,7 +131,7 @@ class KeysetChangeList(ChangeList):
             raise IncorrectLookupParameters(str(error)) from error
         self.result_list = found.rows
         self.result_count = len(found.rows)
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # neither is one; when they differ the skin would tell them
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False

@@ -126,7 +126,7 @@ class StageResultAdmin(FactAdmin):
 class DecisionAdmin(TellsWhy, HistoryAdmin):
     """What was answered, and on what it was based."""
 
-    list_display = ("created_at", "bot", "mode_shown", "symbol", "answer", "sure", "reason_begins", "analyst", "why_link")
+    list_display = ("at", "bot", "mode_shown", "symbol", "answer", "sure", "reason_begins", "analyst", "why_link")
     list_filter = (by_period("created_at"), "decision", BotFilter, SymbolFilter, AnalystFilter, ModeFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "reason")

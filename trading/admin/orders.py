@@ -96,7 +96,7 @@ class TradeInline(FactInline):
 class OrderAdmin(TellsWhy, ActsByHand, HistoryAdmin):
     """Our intents and what became of them."""
 
-    list_display = ("id", "created_at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message", "why_link")
+    list_display = ("id", "at", "bot", "mode_shown", "what", "size", "filled", "state", "error_message", "why_link")
     list_filter = (by_period("created_at"), NeedsAttention, BotFilter, SymbolFilter, "side", "status", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "client_id", "exchange_order_id")

@@ -29,8 +29,8 @@ class AskForm(forms.Form):
     """Which results. Everything is optional; what cannot be read is told beside its field."""
 
     period = forms.ChoiceField(label=gettext_lazy("period"), required=False, choices=[("", gettext_lazy("Any time")), *PRESETS])
-    since = forms.DateField(label=gettext_lazy("from"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label=gettext_lazy("to"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(label=gettext_lazy("first day"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=gettext_lazy("last day"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     bot = forms.ModelChoiceField(label=gettext_lazy("bot"), required=False, queryset=Bot.objects.none(), empty_label=gettext_lazy("All"))
     symbol = forms.ChoiceField(label=gettext_lazy("symbol"), required=False)
     strategy = forms.ChoiceField(label=gettext_lazy("strategy"), required=False)

@@ -37,7 +37,7 @@ from trading.selectors.searching import by_symbol_or_id, symbols_beginning
 class TradeAdmin(TellsResults, TellsWhy, HistoryAdmin):
     """Every fill; never edited, never deleted."""
 
-    list_display = ("created_at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown", "why_link")
+    list_display = ("at", "bot", "mode_shown", "what", "at_price", "filled", "paid", "fee_shown", "why_link")
     list_filter = (by_period("created_at"), BotFilter, SymbolFilter, "side", ModeFilter, ExitReasonFilter)
     list_select_related = ("bot", "account")
     search_fields = ("symbol", "exchange_trade_id")
@@ -135,7 +135,7 @@ class PositionAdmin(TellsWhy, ActsByHand, HistoryAdmin):
         "target",
         "realised",
         "exit_reason",
-        "opened_at",
+        "at",
         "why_link",
     )
     list_filter = (by_period("opened_at"), OpenOrClosed, BotFilter, SymbolFilter, ModeFilter, ExitReasonFilter)

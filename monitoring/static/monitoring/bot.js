@@ -88,18 +88,20 @@
     }));
   }
 
+  const why = (kind, row) => h("a", { href: `/admin/trading/${kind}/${row.id}/why/`, title: text.why }, time(row.created_at));
+
   function drawDecisions() {
     replace("decisions", state.decisions.length ? state.decisions.map((row) => h("li", { class: "decision", "data-decision": row.id },
       chip(TONES.decision[row.decision], words.decision[row.decision]),
       h("span", {}, h("small", {}, [row.analyst === "rules" ? text.rules : row.analyst, row.confidence === null ? "" : `${digits(Number(row.confidence), 1)} %`].filter(Boolean).join(" · "))),
-      h("small", {}, time(row.created_at)), h("p", {}, row.reason))) : [empty(text.no_decisions)]);
+      h("small", {}, why("decision", row)), h("p", {}, row.reason))) : [empty(text.no_decisions)]);
   }
 
   function drawTrades() {
     replace("trades", state.trades.length ? state.trades.map((row) => {
       const td = (column, options, ...children) => cell(column, "trades", options, ...children);
       const kind = [words.purpose[row.purpose], row.exit_reason.replaceAll("_", " ")].filter(Boolean).join(" · ");
-      return h("tr", { "data-trade": row.id }, td(0, {}, time(row.created_at)), td(1, {}, h("span", { class: row.side === "buy" ? "gain" : "loss" }, words.side[row.side]), kind ? h("small", {}, kind) : ""),
+      return h("tr", { "data-trade": row.id }, td(0, {}, why("trade", row)), td(1, {}, h("span", { class: row.side === "buy" ? "gain" : "loss" }, words.side[row.side]), kind ? h("small", {}, kind) : ""),
         td(2, { class: "n", title: inFull(row.price, row.currency) }, money(Number(row.price), row.currency)), td(3, { class: "n", title: row.amount }, digits(Number(row.amount), 8)),
         td(4, { class: "n", title: inFull(row.total, row.currency) }, money(Number(row.total), row.currency)));
     }) : [emptyRow(text.no_trades, 5)]);
@@ -110,7 +112,7 @@
       const td = (column, options, ...children) => cell(column, "orders", options, ...children);
       const wanted = row.amount === null ? `${money(Number(row.quote_amount), state.bot.currency)} ${state.bot.currency}` : digits(Number(row.amount), 8);
       const kind = row.status === "filled" ? "good" : ["unknown", "disputed"].includes(row.status) ? "bad" : row.is_settled ? "" : "info";
-      return h("tr", { "data-order": row.id }, td(0, {}, time(row.created_at)), td(1, {}, words.side[row.side], h("small", {}, words.purpose[row.purpose])),
+      return h("tr", { "data-order": row.id }, td(0, {}, why("order", row)), td(1, {}, words.side[row.side], h("small", {}, words.purpose[row.purpose])),
         td(2, { class: "n" }, wanted), td(3, { class: "n" }, digits(Number(row.filled_amount), 8)), td(4, {}, chip(kind, words.order[row.status]), row.error ? h("small", {}, row.error) : ""));
     }) : [emptyRow(text.no_orders, 5)]);
   }

@@ -1,17 +1,20 @@
 """Settings: each key has its own input, says whom it concerns, tells its history with differences, and can go back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from dgbot.accounts import roles
 from tests import face_rows as rows
+from trading import jobs
 from trading.admin import setting_words
 from trading.domain.config import SETTINGS, check
 from trading.models import BotConfig, ConfigVersion
-from trading.services import config
+from trading.services import config, schedules
 
 pytestmark = pytest.mark.django_db
 GIVEN = {
@@ -89,3 +92,24 @@ def test_it_counts_the_readers_bots_only(client: Client) -> None:
 def test_a_value_of_another_form_is_shown_as_it_is() -> None:
     assert setting_words.said("risk_level", {"level": 7}) == "{'level': 7}"
     assert setting_words.said("bot_status", {"a": 1, "b": 2}) == "{'a': 1, 'b': 2}"
+
+
+def test_the_page_of_a_schedule_tells_what_comes_and_who_follows(boss: Client) -> None:
+    schedule = PeriodicTask.objects.create(name="Every hour", task="trading.tasks.dispatch_schedule", crontab=schedules.crontab_of(60))
+    rows.bot(rows.user(), name="qxq-bot", schedule=schedule)
+
+    text = boss.get(reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk])).content.decode()
+
+    assert text.count(":00:00 ·") == 4
+    assert "qxq-bot" in text
+
+
+def test_coming_runs_are_those_of_the_plan() -> None:
+    now = datetime(2026, 1, 5, 3, 20, tzinfo=UTC)
+    hourly = PeriodicTask(name="a", task="trading.tasks.dispatch_schedule", crontab=schedules.crontab_of(60))
+    spaced = PeriodicTask(name="b", task="other", interval=IntervalSchedule(every=10, period="minutes"), last_run_at=now)
+    off = PeriodicTask(name="c", task="other", enabled=False)
+
+    told = [[at.strftime("%H:%M") for at in jobs.coming_runs(task, now=now, count=3)] for task in (hourly, spaced, off)]
+
+    assert told == [["04:00", "05:00", "06:00"], ["03:30", "03:40", "03:50"], []]

@@ -1,6 +1,8 @@
 """What a moment of a story is made of. The template draws each kind; every text in it is escaped there."""
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +10,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from dgbot.core.money import plain
 
-UNKNOWN = gettext_lazy("unknown")
+SHOWN_DECIMALS = 8
+NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(E-[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,15 @@ def told(value: Any) -> Any:
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, float):
-        return f"{value:.8g}"
+        return plain(round(Decimal(repr(value)), SHOWN_DECIMALS)) if math.isfinite(value) else None
     if isinstance(value, Mapping | list | tuple):
         return ", ".join(map(str, value)) if _is_flat(value) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return str(value)
+    return _as_number(value) if isinstance(value, str) else str(value)
+
+
+def _as_number(text: str) -> str:
+    """A number without the zeros and the exponent of its column; any other text as it is."""
+    return plain(round(Decimal(text), SHOWN_DECIMALS)) if NUMBER.fullmatch(text) else text
 
 
 def facts_of(row: Mapping[str, Any], *, title: Any = "") -> Facts:

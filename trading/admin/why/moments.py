@@ -119,9 +119,10 @@ def _stage(stage: StageResult, decision: Decision | None) -> Iterator[Moment]:
 
 
 def _risk_blocks(stage: StageResult, _decision: Decision | None) -> Iterator[Block]:
-    data = {name: value for name, value in stage.data.items() if name not in ("known_at", "price")}
+    data = {name: value for name, value in stage.data.items() if name not in ("known_at", "price", "position")}
     price = Fact(_("price"), told(number(stage.data.get("price"))), known_at=instant(stage.data.get("known_at")))
-    yield Facts((price, *facts_of(data).rows), title=_("What was held against the limits"))
+    held = Fact(_("position"), stage.data.get("position") or _("none"))
+    yield Facts((price, held, *facts_of(data).rows), title=_("What was held against the limits"))
 
 
 def _data_blocks(stage: StageResult, decision: Decision | None) -> Iterator[Block]:
@@ -157,14 +158,19 @@ def _candle_facts(data: dict[str, Any], named: dict[str, Any], decision: Decisio
         return
     known_at = instant(own["known_at"])
     yield Fact(_("candles"), f"{own['count']:,}", known_at)
-    yield Fact(_("from the anchor candle"), told(own["anchor_at"]), known_at)
-    yield Fact(_("to the candle of"), told(own["last_opened_at"]), known_at)
+    yield Fact(_("from the anchor candle"), _minute(own["anchor_at"]), known_at)
+    yield Fact(_("to the candle of"), _minute(own["last_opened_at"]), known_at)
     yield Fact(_("hash of the candles"), (decision.candles_hash or None) if decision is not None else None, is_code=True)
     for name, span in (data.get("also") or {}).items():
         value = f"{span['symbol']} {span['interval']} · {span['count']:,}"
         yield Fact({"btc": _("candles of BTC"), "minutes": _("five-minute candles")}.get(name, name), value, instant(span["known_at"]))
         if name in named:
             yield Fact(_("their hash"), named[name]["hash"], is_code=True)
+
+
+def _minute(text: Any) -> str | None:
+    at = instant(text)
+    return None if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _analysis_blocks(stage: StageResult, decision: Decision | None) -> Iterator[Block]:
@@ -174,7 +180,8 @@ def _analysis_blocks(stage: StageResult, decision: Decision | None) -> Iterator[
     yield from _rules_blocks(decision)
     yield from _filter_blocks(decision)
     if decision.market_data.get("readings"):
-        yield facts_of(decision.market_data["readings"], title=_("Market conditions"))
+        seen = {name: value for name, value in decision.market_data["readings"].items() if name != "confidence" or value is not None}
+        yield facts_of(seen, title=_("Market conditions"))
     yield from _analyst_blocks(decision)
     yield from _validator_blocks(decision)
     yield Facts(
@@ -281,8 +288,9 @@ def _validator_blocks(decision: Decision) -> Iterator[Block]:
 
 
 def _execution_blocks(stage: StageResult, _decision: Decision | None) -> Iterator[Block]:
-    if stage.data:
-        yield facts_of(stage.data, title=_("Size and liquidity"))
+    data = {name: value for name, value in stage.data.items() if name != "warning" or value}
+    if data:
+        yield facts_of(data, title=_("Size and liquidity"))
 
 
 def _order(one: OrderStory, story: Story) -> Iterator[Moment]:

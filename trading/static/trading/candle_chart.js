@@ -19,8 +19,8 @@
     if (!told.bars.length || !window.LightweightCharts) { empty(place, note, told.why_empty); return; }
     const { createChart, createSeriesMarkers, CandlestickSeries, ColorType } = window.LightweightCharts;
     const chart = createChart(place, { autoSize: true, rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false }, localization: { locale: language() } });
-    const candles = chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineVisible: false, priceFormat: formatOf(told.bars) });
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false }, localization: { locale: language(), priceFormatter: formatter(told.bars) } });
+    const candles = chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineVisible: false, priceFormat: { type: "price", precision: decimals(told.bars), minMove: 10 ** -decimals(told.bars) } });
     candles.setData(told.bars);
     const marks = createSeriesMarkers(candles, []);
     const lines = (told.lines ?? []).map((line) => [candles.createPriceLine({ price: line.price, title: line.title, lineWidth: 1, lineStyle: 2 }), line.kind]);
@@ -40,10 +40,14 @@
     place.dataset.drawn = "yes";
   }
 
-  function formatOf(bars) { // as many decimals as the smallest price needs
+  function decimals(bars) { // as many as the smallest price needs
     const least = Math.min(...bars.map((bar) => bar.low));
-    const precision = least >= 1000 ? 0 : least >= 10 ? 2 : least >= 0.1 ? 4 : 8;
-    return { type: "price", precision, minMove: 10 ** -precision };
+    return least >= 1000 ? 0 : least >= 10 ? 2 : least >= 0.1 ? 4 : 8;
+  }
+
+  function formatter(bars) {
+    const written = new Intl.NumberFormat(language(), { maximumFractionDigits: decimals(bars) });
+    return (price) => written.format(price);
   }
 
   function empty(place, note, why) {
