@@ -14,13 +14,13 @@ from dgbot.base.badges import mode_badge, number, short, state_badge
 from dgbot.base.filters import by_period, one_of
 from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import tones
-from trading.admin.history import BotFilter, ModeFilter, SymbolFilter
+from trading.admin.history import BotFilter, ModeFilter, SymbolFilter, symbols_beginning
 from trading.admin.why.pages import TellsWhy
 from trading.models import Analyst, Cycle, CycleStatus, Decision, Lease, StageResult
 from trading.models.bots import RULES
 from trading.models.decisions import DECISIONS
 from trading.selectors import stories
-from trading.selectors.searching import by_words, symbols_beginning
+from trading.selectors.searching import by_words
 
 AnalystFilter = one_of(
     "analyst",
@@ -142,7 +142,7 @@ class DecisionAdmin(TellsWhy, HistoryAdmin):
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, else words of the reason."""
-        symbols = symbols_beginning(term, user=request.user)
+        symbols = symbols_beginning(request, term)
         return rows.filter(symbol__in=symbols) if symbols else by_words(rows, term, field="reason")
 
     def totals_of(self, rows: QuerySet[Any]) -> Totals:

@@ -17,13 +17,13 @@ from dgbot.base.filters import by_period
 from dgbot.base.history import HistoryAdmin, Totals, totals
 from trading import steering, tones
 from trading.admin.by_hand import ActsByHand
-from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
+from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter, symbols_beginning
 from trading.admin.why.pages import TellsWhy
 from trading.domain.lifecycle import CLOSED, MAYBE_SENT, Status
 from trading.models import Order, OrderEvent, OrderSend, Trade
 from trading.models.orders import STATUSES
 from trading.selectors import stories
-from trading.selectors.searching import by_symbol_or_id
+from trading.selectors.searching import by_id
 
 
 class NeedsAttention(admin.SimpleListFilter):
@@ -114,7 +114,8 @@ class OrderAdmin(TellsWhy, ActsByHand, HistoryAdmin):
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, or an order's id of ours or of the exchange."""
-        return by_symbol_or_id(rows, term, user=request.user, ids=("client_id", "exchange_order_id"))
+        symbols = symbols_beginning(request, term)
+        return rows.filter(symbol__in=symbols) if symbols else by_id(rows, term, user=request.user, ids=("client_id", "exchange_order_id"))
 
     def totals_of(self, rows: QuerySet[Any]) -> Totals:
         """How many are in which state."""

@@ -23,14 +23,14 @@ from dgbot.core.money import plain
 from dgbot.core.types import Mode
 from trading import steering
 from trading.admin.by_hand import ActsByHand
-from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter
+from trading.admin.history import BotFilter, ExitReasonFilter, ModeFilter, SymbolFilter, symbols_beginning
 from trading.admin.orders import TradeInline
 from trading.admin.protection import protection_of
 from trading.admin.results import TellsResults
 from trading.admin.why.pages import TellsWhy
 from trading.models import Position, Trade
 from trading.selectors import stories
-from trading.selectors.searching import by_symbol_or_id, symbols_beginning
+from trading.selectors.searching import by_id
 
 
 @admin.register(Trade)
@@ -54,7 +54,8 @@ class TradeAdmin(TellsResults, TellsWhy, HistoryAdmin):
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning, or a trade id of the exchange."""
-        return by_symbol_or_id(rows, term, user=request.user, ids=("exchange_trade_id",))
+        symbols = symbols_beginning(request, term)
+        return rows.filter(symbol__in=symbols) if symbols else by_id(rows, term, user=request.user, ids=("exchange_trade_id",))
 
     def links_of(self, changelist: Any) -> tuple[tuple[Any, str, str], ...]:
         """The results, and the files."""
@@ -158,7 +159,7 @@ class PositionAdmin(TellsWhy, ActsByHand, HistoryAdmin):
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """A symbol's beginning."""
-        return rows.filter(symbol__in=symbols_beginning(term, user=request.user))
+        return rows.filter(symbol__in=symbols_beginning(request, term))
 
     def totals_of(self, rows: QuerySet[Any]) -> Totals:
         """What the closed ones earned."""

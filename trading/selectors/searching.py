@@ -1,4 +1,4 @@
-"""What a word in a search box means, found through indexes only: a symbol's beginning, a whole id, or words of a text."""
+"""What a search box finds, through indexes only: a whole id, or words of a text."""
 
 from typing import Any
 
@@ -6,34 +6,25 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorExact
 from django.db.models import BooleanField, F, Func, Q, QuerySet
 
-from trading.models import Bot, ExchangeAccount
+from trading.models import ExchangeAccount
 
 CONFIGURATION = "simple"  # of PostgreSQL's text search; the indexes are built with it
-MOST_SYMBOLS = 50
+MOST_FOUND = 50  # rows with one id: an account each
 NEWEST_ASKED, FREQUENT = 1_000, 60  # a page's worth of the newest thousand
 MOST_FETCHED = 20_000  # rows through the index of words
 
 
-def symbols_beginning(term: str, *, user: Any) -> list[str]:
-    """Symbols of the bots `user` may see that begin with `term`, whatever its case."""
-    found = Bot.objects.for_user(user).filter(symbol__istartswith=term).order_by("symbol").values_list("symbol", flat=True)
-    return list(found.distinct()[:MOST_SYMBOLS])
-
-
-def by_symbol_or_id(rows: QuerySet[Any], term: str, *, user: Any, ids: tuple[str, ...]) -> QuerySet[Any]:
-    """Rows of the symbols that begin with `term`; when no symbol does, rows one of whose `ids` is `term`.
+def by_id(rows: QuerySet[Any], term: str, *, user: Any, ids: tuple[str, ...]) -> QuerySet[Any]:
+    """Rows one of whose `ids` is `term`.
 
     The ids are unique within an account, so each of the user's accounts is asked once through that index.
     """
-    symbols = symbols_beginning(term, user=user)
-    if symbols:
-        return rows.filter(symbol__in=symbols)
     accounts = list(ExchangeAccount.objects.for_user(user).values_list("pk", flat=True))
     matches = Q()
     for name in ids:
         matches |= Q(account__in=accounts, **{name: term})
-    found = rows.model._default_manager.filter(matches).values("pk")
-    return rows.filter(pk__in=list(found[:MOST_SYMBOLS].values_list("pk", flat=True)))
+    found = rows.model._default_manager.filter(matches).values_list("pk", flat=True)
+    return rows.filter(pk__in=list(found[:MOST_FOUND]))
 
 
 def by_words(rows: QuerySet[Any], term: str, *, field: str) -> QuerySet[Any]:
