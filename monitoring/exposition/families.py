@@ -14,6 +14,7 @@ from dgbot.accounts import heartbeats, jobs
 from monitoring.backups import keeping
 from monitoring.exposition import totals
 from monitoring.exposition.totals import LATENCY_BUCKETS_S, Totals
+from monitoring.system import kpis
 from risk.models import RiskState
 from trading.models import Bot
 from trading.models.bots import ACTIVE
@@ -112,6 +113,7 @@ class RowCollector(Collector):
         yield from _queues()
         yield from _outbox()
         yield from _backups()
+        yield from _targets()
 
 
 def _counters(found: Totals) -> Iterator[Metric]:
@@ -294,6 +296,16 @@ def _backups() -> Iterator[Metric]:
         _add(age, [each.kind], each.age_s)
         failures.add_metric([each.kind], each.failures)
     yield from (age, failures)
+
+
+def _targets() -> Iterator[Metric]:
+    value = GaugeMetricFamily("dgbot_kpi", "The platform's own targets: what our rows say, in the target's unit.", labels=["kpi", "window"])
+    limit = GaugeMetricFamily("dgbot_kpi_target", "What is aimed at.", labels=["kpi"])
+    for each in kpis.measured():
+        limit.add_metric([each.target.key], each.target.limit)
+        for window, found in each.values.items():
+            _add(value, [each.target.key, window], found)
+    yield from (value, limit)
 
 
 def _rows(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

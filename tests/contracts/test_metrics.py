@@ -176,7 +176,7 @@ def test_a_scrape_asks_a_fixed_number_of_questions(django_assert_max_num_queries
         rows.snapshot(bot.account, value="1000000")
         totals.fold()
 
-    with django_assert_max_num_queries(40) as asked:
+    with django_assert_max_num_queries(60) as asked:
         list(families.RowCollector().collect())
     few = len(asked)
     for number in range(4, 12):
