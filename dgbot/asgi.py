@@ -12,9 +12,11 @@ os.environ.setdefault("DGBOT_PROCESS", "web")
 http = get_asgi_application()  # before anything that imports a model
 
 from dgbot.base.loops import beat_in_background  # noqa: E402
+from dgbot.checks import refuse_to_start  # noqa: E402
 from monitoring.routing import websocket_urlpatterns  # noqa: E402
 
 if os.environ["DGBOT_PROCESS"] == "web":
+    refuse_to_start()
     beat_in_background("web")
 
 application = ProtocolTypeRouter(

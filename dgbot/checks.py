@@ -6,9 +6,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import ERROR, CheckMessage, Error, Tags, Warning, register, run_checks
+
+from dgbot.core.errors import BadInput
 
 OURS = "dgbot"  # `up` runs these alone
+KEY_LENGTH, KEY_VARIETY = 40, 12  # characters, different ones: what a person types in haste has fewer
 
 
 @register(Tags.database, OURS)
@@ -73,6 +76,30 @@ def exchanges_where_money_is_real(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Remove them: another address is for tests and demos."
     return [Error(f"DGBOT_LIVE_TRADING is true and {' and '.join(moved)} set another address", hint=hint, id="dgbot.E006")]
+
+
+@register(Tags.security, OURS)
+def a_site_for_others(**_: Any) -> list[CheckMessage]:
+    """Whoever serves others, or trades with real money, shows no debug pages, answers to its own names, and signs with a real key."""
+    if not (settings.HTTPS or settings.LIVE_TRADING):
+        return []
+    found: list[CheckMessage] = []
+    if settings.HTTPS and settings.DEBUG:
+        found.append(Error("DGBOT_HTTPS and DGBOT_DEBUG are both true", hint="Set DGBOT_DEBUG=false.", id="dgbot.E007"))
+    if any("*" in host for host in settings.ALLOWED_HOSTS):
+        hint = "Name the hosts under which the site is reached."
+        found.append(Error("DGBOT_ALLOWED_HOSTS answers to every name", hint=hint, id="dgbot.E008"))
+    if len(settings.SECRET_KEY) < KEY_LENGTH or len(set(settings.SECRET_KEY)) < KEY_VARIETY:
+        hint = 'A new one: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
+        found.append(Error(f"DGBOT_SECRET_KEY is shorter than {KEY_LENGTH} characters or no secret", hint=hint, id="dgbot.E009"))
+    return found
+
+
+def refuse_to_start() -> None:
+    """For the web process, before it answers anybody. Raises BadInput naming every error of our own checks."""
+    wrong = [found for found in run_checks(tags=[OURS]) if found.level >= ERROR]
+    if wrong:
+        raise BadInput("; ".join(f"{found.msg} ({found.hint})" for found in wrong))
 
 
 @register(Tags.database, OURS)

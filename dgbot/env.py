@@ -158,6 +158,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable("DGBOT_KEY_FILE", "Private key that opens sealed exchange keys; default: made in the data folder.", "path", None),
         Variable("OPENAI_API_KEY", "Key of the analyst's endpoint; without it the rules decide.", secret=True),
         Variable("OPENAI_BASE_URL", "Any OpenAI-compatible endpoint.", "url", schemes=("http", "https")),
+        Variable("DGBOT_AI_HOSTS", "Further hosts that analysts may ask, and so are given the key: host or host:port.", "list", ()),
     ),
     "Notifications and storage": (
         Variable("TELEGRAM_ENABLED", "Send to Telegram.", "boolean", False),

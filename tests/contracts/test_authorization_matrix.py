@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "venue"])
 ROOMS = ("accounts", "risk", "backtests", "trading", "monitoring")
 OWNERS = ("user", "account", "bot", "order", "cycle", "position")  # columns that lead to whoever a row belongs to
 # Tables that no page, endpoint or message shows; what begins to show one gives it `for_user` first.
-NEVER_SHOWN = {"Authenticator", "RecoveryCode", "SignIn", "Recipient"}  # of oneself, through oneself
+NEVER_SHOWN = {"Authenticator", "RecoveryCode", "SignIn"}  # of oneself, through oneself
 NEVER_SHOWN |= {"Credential", "CancelCommand", "OrderInquiry", "TickCount", "Watermark", "MarginSetting", "PriceAlarm"}
 FREE = {
     "name": "volatility_breakout",

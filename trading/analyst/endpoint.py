@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from dgbot.base.outbound import pinned_client
 from dgbot.core.errors import DgbotError
 from trading.analyst.answers import SCHEMA
 
@@ -34,6 +35,7 @@ class Endpoint:
     timeout_s: float
     max_output_tokens: int
     temperature: float | None = None
+    permitted: tuple[str, ...] | None = None  # hosts that may lie inside; None: the operator of this server chose the address
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def ask(endpoint: Endpoint, messages: list[dict[str, str]]) -> Reply:
     """Ask once. Raises AnalystFailed for a refusal, a cut answer, an error, a time-out, or an answer without a text."""
     import openai  # half a second that only a process which asks should spend
 
-    client = openai.OpenAI(api_key=endpoint.api_key, base_url=endpoint.base_url or None, timeout=endpoint.timeout_s, max_retries=0)
+    client = openai.OpenAI(
+        api_key=endpoint.api_key,
+        base_url=endpoint.base_url or None,
+        timeout=endpoint.timeout_s,
+        max_retries=0,
+        http_client=None if endpoint.permitted is None else pinned_client(permitted=endpoint.permitted, timeout=endpoint.timeout_s),
+    )
     begun = time.monotonic()
     try:
         with client:

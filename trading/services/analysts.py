@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -70,6 +71,10 @@ def ask(question: Question) -> Asked:
         return refused("analyst_off", f"The analyst {analyst.name} is switched off.", remedy="Switch it on, or choose another for the bot.")
     if not settings.OPENAI_API_KEY:
         return refused("analyst_key", f"The analyst {analyst.name} has no key.", remedy="Set OPENAI_API_KEY, or let the rules decide.")
+    host = _own_host(analyst)
+    if host and host not in settings.AI_HOSTS:
+        told = f"The analyst {analyst.name} asks {host}, which this server's operator has not named, so it is not given the key."
+        return refused("analyst_host", told, remedy="Name the host in DGBOT_AI_HOSTS, or leave the analyst's endpoint empty.")
     assert not connection.in_atomic_block, "a question to a model must hold no transaction open"
     prompt = question.prompt or analyst.prompt
     messages = prompts.messages(system=prompt.system, question=question.question, facts=question.facts)
@@ -178,8 +183,16 @@ def _reason(code: str, message: str, *, remedy: str) -> Reason:
     return Reason(code, message, remedy=remedy)
 
 
+def _own_host(analyst: Analyst) -> str:
+    """Host and port of an endpoint that was entered in the admin; empty where the server's own settings choose it."""
+    if not analyst.base_url or analyst.base_url == settings.OPENAI_BASE_URL:
+        return ""
+    return urlsplit(analyst.base_url).netloc.lower()
+
+
 def _endpoint(analyst: Analyst, *, model: str) -> Endpoint:
     return Endpoint(
+        permitted=tuple(settings.AI_HOSTS) if _own_host(analyst) else None,
         model=model,
         api_key=settings.OPENAI_API_KEY,
         base_url=analyst.base_url or settings.OPENAI_BASE_URL,
