@@ -59,7 +59,9 @@ class JobAdmin(FactAdmin):
         return self._may(request, object_id, status=JobStatus.DEAD)
 
     def _may(self, request: HttpRequest, object_id: Any, **state: Any) -> bool:
-        return self.has_steer_permission(request) and (object_id is None or self.model.objects.filter(pk=object_id, **state).exists())
+        return self.has_steer_permission(request) and (
+            object_id is None or self.get_queryset(request).filter(pk=object_id, **state).exists()
+        )
 
     def get_urls(self) -> list[Any]:
         """With the news of open jobs."""

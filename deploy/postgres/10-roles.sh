@@ -7,6 +7,8 @@ set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --set owner="$POSTGRES_USER" --set password="$POSTGRES_APP_PASSWORD" \
     --set reader_password="$POSTGRES_READER_PASSWORD" --file - <<'SQL'
 CREATE ROLE dgbot_app LOGIN PASSWORD :'password' NOSUPERUSER NOCREATEDB NOCREATEROLE;
+ALTER ROLE dgbot_app SET statement_timeout = '5min';
+ALTER ROLE dgbot_app SET idle_in_transaction_session_timeout = '30min';
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO dgbot_app;
 GRANT USAGE ON SCHEMA public TO dgbot_app;
 SELECT format('CREATE ROLE dgbot_reader LOGIN PASSWORD %L NOSUPERUSER NOCREATEDB NOCREATEROLE', :'reader_password')

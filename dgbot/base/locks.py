@@ -19,6 +19,7 @@ def connect_direct(name: str) -> Any:
         port=database["PORT"] or None,
         connect_timeout=5,
         application_name=f"dgbot {name}",
+        options="-c statement_timeout=0",  # waiting for a lock is what some of these sessions are for
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=2,

@@ -18,7 +18,8 @@ NOBODY = "nobody"  # a permission that does not exist
 class Expected:
     """needs: a permission, NOBODY, or empty for everyone who is signed in. owned: it shows or changes one owner's row.
 
-    is_open: strangers get in, too. posts_need: what a POST asks for, when that is more.
+    is_open: strangers get in, too. posts_need: what a POST asks for, when that is more. by_state: refused, too, where the row's state
+    leaves nothing to do.
     """
 
     needs: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Expected:
     staff: bool = False
     only_posts: bool = False
     only_gets: bool = False
+    by_state: bool = False
 
 
 OPEN = Expected(is_open=True)
@@ -85,11 +87,15 @@ ADDRESSES: dict[str, Expected] = {
     **{f"admin:accounts_{name}_change": Expected(owned=True, staff=True, posts_need=(NOBODY,)) for name in ("personaltoken", "apilogin")},
     "admin:accounts_personaltoken_add": STAFF,
     # pages beside the models'
+    **{f"admin:backtests_{job}_news": STAFF for job in ("backtestrun", "sweep")},
+    "admin:backtests_sweep_live": Expected(("backtests.view_sweep",), owned=True, staff=True),
     "admin:auth_user_password_change": Expected(("accounts.change_user",), staff=True),
     "admin:trading_trade_results": Expected(("trading.view_trade",), staff=True),
     "admin:trading_trade_results_candles": Expected(("trading.view_trade",), staff=True),
     "admin:risk_killswitch_set": Expected(("risk.add_killswitch",), staff=True),
 }
+
+JOB_BUTTONS = ("cancel_one", "retry_one")
 
 # Buttons of a row's page (and of a list's head), by admin: each with what it asks for.
 BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -103,6 +109,7 @@ BUTTONS: dict[str, dict[str, tuple[str, ...]]] = {
     "trading_reconcilebreak": {"end_it": ("trading.change_reconcilebreak",)},
     "risk_riskstate": {"release": ("risk.change_riskstate",)},
     "monitoring_channel": dict.fromkeys(("send_test", "make_code"), ("monitoring.change_channel",)),
+    **{f"backtests_{job}": dict.fromkeys(JOB_BUTTONS, (f"backtests.change_{job}",)) for job in ("backtestrun", "sweep")},
     "backtests_candleseries": {
         "sync_one": ("backtests.add_candlesync",),
         "recheck_one": ("backtests.add_candlesync",),
@@ -119,7 +126,7 @@ SHARED = {
     *("backtests_candleseries", "backtests_candlesync", "backtests_candlecorrection"),
     *(f"django_celery_beat_{name}" for name in ("periodictask", "intervalschedule", "crontabschedule", "solarschedule", "clockedschedule")),
 }
-ADDED_TO = {"risk_transfer", "trading_ledgerentry"}  # facts that people may tell, too
+ADDED_TO = {"risk_transfer", "trading_ledgerentry", "backtests_backtestrun", "backtests_sweep"}  # facts that people may tell, too
 NEVER_ADDED = {"trading_botconfig"}
 DELETABLE = {
     "monitoring_channel",
@@ -168,7 +175,7 @@ def _of_admin(route: Route) -> Expected | None:
             continue
         if page in BUTTONS.get(key, {}):
             owned = key not in SHARED and "object_id" in route.parameters
-            return Expected(BUTTONS[key][page], owned=owned, staff=True)
+            return Expected(BUTTONS[key][page], owned=owned, staff=True, by_state=page in JOB_BUTTONS)
         return _of_page(page, key=key, app=app, model=model, is_fact=any(base.__name__ == FACTS_CLASS for base in type(one).__mro__))
     return None
 

@@ -22,7 +22,7 @@ class Route:
 
     def url(self, **values: Any) -> str:
         """The address with `values` for its parameters."""
-        given = {name: values[name] for name in self.parameters}
+        given = {name: values.get(name, "1") for name in self.parameters}
         if self.name != self.pattern:
             return reverse(self.name, kwargs=given)
         return "/" + PARAMETER.sub(lambda found: str(given[found[1] or found[2]]), self.pattern)

@@ -74,6 +74,8 @@ def wanted(rule: Expected, *, who: User | None, is_owner: bool, method: str = "g
         return {"fine", "denied"}  # 405
     needs = rule.posts_need if method == "post" and rule.posts_need is not None else rule.needs
     may = all(who.has_perm(need) for need in needs)
+    if rule.by_state:
+        return {"hidden", "denied", "fine"} if may and (is_owner or who.has_perm(SEES_ALL)) else {"hidden", "denied"}
     if rule.owned and not is_owner and not who.has_perm(SEES_ALL):
         return {"hidden"} if may else {"hidden", "denied"}
     return {"fine"} if may else {"denied"}
@@ -81,7 +83,8 @@ def wanted(rule: Expected, *, who: User | None, is_owner: bool, method: str = "g
 
 def values_for(route: Route, somebody: Somebody) -> dict[str, Any]:
     """Somebody's rows in its address."""
-    given = {**FREE, "bot_pk": somebody.bot.pk, "run_pk": somebody.rows["backtests_backtestrun"], "name": "equity", "kind": "csv"}
+    given = {**FREE, "bot_pk": somebody.bot.pk, "name": "equity", "kind": "csv"}
+    given |= {"run_pk": somebody.rows["backtests_backtestrun"], "sweep_pk": somebody.rows["backtests_sweep"]}
     rows = getattr(getattr(route.view, "cls", None), "queryset", None)
     if rows is not None:
         given["pk"] = somebody.rows.get(f"{rows.model._meta.app_label}_{rows.model._meta.model_name}", 1)
@@ -247,7 +250,7 @@ def test_swapped_ids_answer_as_if_they_did_not_exist(client: Client) -> None:
     for number in range(scale(sample=120, full=20_000)):
         route = owned[number % len(owned)] if number < len(owned) else chosen.choice(owned)
         values = values_for(route, chosen.choice(victims))
-        swapped = {name: values[name] for name in route.parameters}
+        swapped = {name: values.get(name, "1") for name in route.parameters}
         method = chosen.choice(("get", "post"))
         answer = visit(client, route, swapped, method=method)
         nothing = visit(client, route, dict.fromkeys(route.parameters, absent), method=method)
