@@ -330,7 +330,7 @@ def _job(facts: Facts, _reader: Reader) -> Facts:
 
 
 def _log(facts: Facts, _reader: Reader) -> Facts:
-    return {"title": _("The platform reports a critical error"), "fields": [(_("From"), facts["logger"])], "text": facts["text"]}
+    return {"title": _("The platform reports a critical error"), "fields": [(_("Logger"), facts["logger"])], "text": facts["text"]}
 
 
 def _report(facts: Facts, reader: Reader) -> Facts:
@@ -354,7 +354,7 @@ def _account_block(one: Facts) -> str:
         f"{_('Trades')}: {trades}, {_('of which sales')}: {one['sales']}",
         f"{_('Profit after fees')}: {net} {currency} ({share})",
         f"{_('Fees')}: {_money(one['fees'], currency)} {currency}",
-        f"{_('Value')}: {_money(one['end_value'], currency)} {currency} ({_('before')}: {_money(one['start_value'], currency)})",
+        f"{_('Total value')}: {_money(one['end_value'], currency)} {currency} ({_('before')}: {_money(one['start_value'], currency)})",
         f"{_('Open positions')}: {one['open_positions']}",
     ]
     if one["other_fees"]:
