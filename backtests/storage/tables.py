@@ -117,7 +117,7 @@ def encode_columns(columns: dict[str, NDArray[Any]], *, level: int = COMPRESSION
     """Columns of equal length as a Parquet file. level: of the compression, 1 is fast."""
     encodings = {}
     for name, column in columns.items():
-        if name in TIMES:
+        if name in TIMES and column.dtype == np.int64:
             encodings[name] = "DELTA_BINARY_PACKED"
         elif column.dtype == np.float64:
             encodings[name] = "BYTE_STREAM_SPLIT"
