@@ -399,6 +399,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "Mode": "dgbot.base.choices.MODES",
+        "Interval": "backtests.models.INTERVALS",
+        "JobStatus": "backtests.models.JobStatus",
         "BotStatus": "trading.models.BotStatus",
         "CycleStatus": "trading.models.CycleStatus",
         "OrderStatus": "trading.models.orders.STATUSES",

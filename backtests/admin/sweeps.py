@@ -51,7 +51,7 @@ class SweepAdmin(JobAdmin):
 
     def get_urls(self) -> list[Any]:
         """With the live part of a page."""
-        live = path("<int:sweep_pk>/live/", self.admin_site.admin_view(self.live), name="backtests_sweep_live")
+        live = path("<path:object_id>/live/", self.admin_site.admin_view(self.live), name="backtests_sweep_live")
         return [live, *super().get_urls()]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -68,10 +68,12 @@ class SweepAdmin(JobAdmin):
         """Hand it to the workers."""
         asking.hand_over(request, tasks.work_on_sweep, job.pk)
 
-    def live(self, request: HttpRequest, sweep_pk: int) -> HttpResponse:
+    def live(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What the page shows of the sets evaluated so far."""
-        sweep = self.get_queryset(request).filter(pk=sweep_pk).first()
-        if sweep is None or not self.has_view_permission(request, sweep):
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        sweep = self.get_object(request, object_id)
+        if sweep is None:
             raise Http404
         return HttpResponse(_found(sweep, request.GET))
 

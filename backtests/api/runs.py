@@ -86,7 +86,7 @@ class RunResult(serializers.Serializer[Any]):
 class MarketInput(Input):
     """What a backtest and a sweep are told alike."""
 
-    strategy = serializers.ChoiceField(choices=[name for name, one in STRATEGIES.items() if not one.needs_decisions])
+    strategy = serializers.ChoiceField(choices=list(STRATEGIES))
     exchange = serializers.CharField(max_length=32, required=False, default="upbit")
     candle_size = serializers.ChoiceField(choices=[one.value for one in Interval], required=False, default=Interval.HOUR_1.value)
     start_date = Instant(required=False, allow_null=True, default=None)

@@ -93,6 +93,8 @@ ADDRESSES: dict[str, Expected] = {
     "admin:trading_trade_results": Expected(("trading.view_trade",), staff=True),
     "admin:trading_trade_results_candles": Expected(("trading.view_trade",), staff=True),
     "admin:risk_killswitch_set": Expected(("risk.add_killswitch",), staff=True),
+    **{f"admin:backtests_{name}_news": Expected((f"backtests.view_{name}",), staff=True) for name in ("backtestrun", "sweep")},
+    "admin:backtests_sweep_live": Expected(("backtests.view_sweep",), owned=True, staff=True),
 }
 
 JOB_BUTTONS = ("cancel_one", "retry_one")

@@ -14,7 +14,7 @@ from dgbot.accounts.models import Heartbeat, User
 from dgbot.core.types import Mode
 from risk import kill_switch, services
 from risk.models import KillScope, KillSwitch, KillSwitchChange, LimitChange, RiskEvent, RiskProfile
-from tests import factories, notice_stage
+from tests import factories, notice_stage, run_factory
 from tests.contracts.test_schema import one_of_everything
 from trading.models import Bot, Command, CommandKind, OrderEvent, OrderSend, ParityRun, ReconcileRun, StageResult
 
@@ -73,9 +73,11 @@ def with_everything() -> Somebody:
 
 def _backtests(user: User) -> dict[str, Any]:
     """A run, a sweep, and the file of a result."""
-    about = {"user": user, "spec": {"note": WORD}, "strategy": "volatility_breakout", "exchange": "upbit", "interval": "1h"}
-    run = BacktestRun.objects.create(**about, symbols=["KRW-BTC"])
-    sweep = Sweep.objects.create(**about, symbol="KRW-BTC", sampler="grid", sets=1)
+    about = {"user": user, "strategy": "volatility_breakout", "exchange": "upbit", "interval": "1h"}
+    run = BacktestRun.objects.create(**about, spec=run_factory.run_spec().as_json() | {"note": WORD}, symbols=["KRW-BTC"])
+    sweep = Sweep.objects.create(
+        **about, spec=run_factory.sweep_spec().as_json() | {"note": WORD}, symbol="KRW-BTC", sampler="sobol", sets=1
+    )
     file = ResultFile.objects.create(
         run=run, kind=ResultKind.values[0], name=f"backtests/{WORD}-{run.pk}", place=ResultPlace.values[0], sha256="0" * 64, size=1, rows=1
     )
