@@ -87,8 +87,6 @@ ADDRESSES: dict[str, Expected] = {
     **{f"admin:accounts_{name}_change": Expected(owned=True, staff=True, posts_need=(NOBODY,)) for name in ("personaltoken", "apilogin")},
     "admin:accounts_personaltoken_add": STAFF,
     # pages beside the models'
-    **{f"admin:backtests_{job}_news": STAFF for job in ("backtestrun", "sweep")},
-    "admin:backtests_sweep_live": Expected(("backtests.view_sweep",), owned=True, staff=True),
     "admin:auth_user_password_change": Expected(("accounts.change_user",), staff=True),
     "admin:trading_trade_results": Expected(("trading.view_trade",), staff=True),
     "admin:trading_trade_results_candles": Expected(("trading.view_trade",), staff=True),
