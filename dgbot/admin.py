@@ -172,13 +172,13 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, HouseAdmin):
     def coming(self, task: PeriodicTask) -> str:
         """Its next instants, in the reader's zone."""
         runs = jobs.coming_runs(task, now=timezone.now())
-        return " · ".join(f"{timezone.localtime(at):%m-%d %H:%M:%S}" for at in runs) or _("none: it is off, or they cannot be told")
+        return " · ".join(f"{timezone.localtime(at):%m-%d %H:%M:%S}" for at in runs) or str(_("none: it is off, or they cannot be told"))
 
     @admin.display(description=_("followed by"))
     def followers(self, task: Any) -> str:
         """The reader's bots that run by it."""
         names = Bot.objects.for_user(task.reader).filter(schedule=task).order_by("name").values_list("name", flat=True)
-        return ", ".join(names[:MOST_FOLLOWERS]) or _("no bot")
+        return ", ".join(names[:MOST_FOLLOWERS]) or str(_("no bot"))
 
     @admin.display(description=_("runs"))
     def when(self, task: PeriodicTask) -> str:
