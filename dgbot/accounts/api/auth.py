@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,6 +19,7 @@ from dgbot.base.rest.fields import Instant
 from dgbot.base.rest.needs import ANYBODY, Needs
 from dgbot.base.rest.throttles import GuardedThrottle
 from dgbot.base.rest.views import Face, Input
+from dgbot.base.visitors import address_of
 
 
 class Credentials(Input):
@@ -71,9 +72,12 @@ class TokenFace(Strangers):
         """
         asked = self.given(request, Credentials)
         user = authenticate(request._request, username=asked["username"], password=asked["password"])
+        if getattr(request._request, "axes_locked_out", False):
+            request._request.axes_locked_out = False  # type: ignore[attr-defined]  # or its middleware answers with a page
+            raise Throttled(detail=_("Too many wrong passwords for this name from this address; wait, then try again."))
         if not isinstance(user, User):
             raise AuthenticationFailed(_("Name and password do not fit, or the account is switched off."), code="login_refused")
-        opened = logins.begin(user, address=_address(request), agent=request.headers.get("User-Agent", ""), is_verified=False)
+        opened = logins.begin(user, address=address_of(request._request), agent=request.headers.get("User-Agent", ""), is_verified=False)
         return Response(TokenPair(tokens.pair(opened, now=timezone.now())).data)
 
 
@@ -115,7 +119,3 @@ class LogoutEverywhereFace(Face):
     def post(self, request: Request) -> Response:
         """Ends every JWT of your account, at once. Personal tokens stay; revoke them one by one."""
         return Response({"ended": logins.revoke_all(user_of(request), by=request.user, reason="logged out everywhere")})
-
-
-def _address(request: Request) -> str | None:
-    return request.META.get("REMOTE_ADDR") or None

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from dgbot.base.rest.errors import Away
+from dgbot.base.visitors import address_of
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ class AddressThrottle(MinuteThrottle):
     scope = "address"
 
     def key(self, request: Request) -> str | None:
-        """Where the request came from, as the web server tells it."""
-        return str(request.META.get("REMOTE_ADDR") or "unknown").replace(" ", "")
+        """Where the request came from, as far as our proxies are believed."""
+        return address_of(request._request) or "unknown"
 
     def most(self) -> int:
         """More than for one user."""
