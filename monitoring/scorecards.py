@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.utils import label_for_field
 from django.utils.translation import gettext as _
 
 from backtests import selectors as archive
@@ -129,7 +130,7 @@ def _differences(one: Beside) -> list[str]:
             both = sorted(mine.keys() | theirs.keys())
             found += [(key, mine.get(key, _("default")), theirs.get(key, _("default"))) for key in both]
         else:
-            found.append((Bot._meta.get_field(name).verbose_name, mine, theirs))
+            found.append((str(label_for_field(name, Bot)), mine, theirs))
     told = _("%(name)s: %(shadow)s instead of %(champion)s")
     return [told % {"name": name, "shadow": mine, "champion": theirs} for name, mine, theirs in found if mine != theirs]
 
