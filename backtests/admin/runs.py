@@ -238,4 +238,5 @@ def _day(text: str | None) -> str:
 
 
 def _is_list(request: HttpRequest) -> bool:
-    return request.resolver_match is not None and (request.resolver_match.url_name or "").endswith("_changelist")
+    match = getattr(request, "resolver_match", None)  # a request of ours that came by no address has none
+    return match is not None and (match.url_name or "").endswith("_changelist")

@@ -101,8 +101,11 @@ class ChannelAdmin(HouseAdmin):
         return super().get_queryset(request).select_related("user").annotate(waiting_count=waiting)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """One's own: who could change another's address would read the other's messages."""
-        return super().has_change_permission(request, obj) and (obj is None or obj.user_id == request.user.pk)
+        """One's own: who could change another's address would read the other's messages. obj: a channel, or its key from a button."""
+        if obj is None or not super().has_change_permission(request):
+            return bool(super().has_change_permission(request))
+        channel = obj if isinstance(obj, Channel) else Channel.objects.for_user(request.user).filter(pk=obj).first()
+        return channel is None or channel.user_id == request.user.pk  # what is not seen answers 404 by itself
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """The medium stays: another one is another channel."""

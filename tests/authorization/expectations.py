@@ -62,6 +62,7 @@ ADDRESSES: dict[str, Expected] = {
     # one's own sign-in
     **{f"account_{page}": MEMBERS for page in ("security", "set_up", "verify")},
     **{f"account_{deed}": Expected(only_posts=True) for deed in ("renew_codes", "end_others")},
+    "bot_status": Expected(("trading.view_bot",), by_state=True, only_gets=True),  # who has no bot is told so
     # the scorecard
     "scorecard": MEMBERS,
     "create_shadow": Expected(("trading.add_bot",), only_posts=True),  # whose bot is proven in tests/contracts/test_shadows.py

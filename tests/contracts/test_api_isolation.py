@@ -55,7 +55,10 @@ BODIES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("v1:schedule-detail", "patch"): {"enabled": False},
     ("bot_start", "post"): {},
     ("bot_stop", "post"): {},
+    **{(f"v1:{job}-{deed}", "post"): {} for job in ("backtest", "sweep") for deed in ("list", "cancel", "retry", "pin")},
+    ("v1:backtest-submit", "post"): {},
 }
+NOT_YET = {"v1:backtest-result", "v1:backtest-report", "v1:sweep-result"}  # of jobs that are queued there is nothing to read
 
 
 @pytest.fixture
@@ -163,7 +166,7 @@ def test_every_row_of_ones_own_can_be_read_and_reading_changes_nothing(somebody)
     for route, method, _name in CLOSED:
         if method == "get" and ("pk" not in route.parameters or is_owned(route)):
             status, told = api.get(address(route, somebody))
-            assert status == 200, (route.name, told)
+            assert status == 200 or (route.name in NOT_YET and status == 409), (route.name, told)
 
     assert list(Bot.objects.order_by("pk").values()) == before
 
