@@ -60,6 +60,16 @@ class Platform:
                     found[process.pid] = words
         return found
 
+    def pid_of(self, *words: str, within_s: float = 20.0) -> int:
+        """The process with all these words in its command line; one that is just being started is waited for."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            for pid, line in self.processes().items():
+                if all(word in f"{line} " for word in words):
+                    return pid
+            time.sleep(0.1)
+        raise TimeoutError(f"no process {words} within {within_s} s among {self.processes()}")
+
     def left_after(self, seconds: float) -> dict[int, str]:
         deadline = time.monotonic() + seconds
         while self.processes() and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ import pytest
 
 from dgbot.env import BASE_DIR
 from tests.faults.crew import Crew, crew_on
-from tests.scale import scale
+from tests.scale import only_in_full, scale
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -37,6 +37,7 @@ def told(crew: Crew, query: str) -> Any:
     return crew.sql(query)[0]
 
 
+@only_in_full
 def test_every_backtest_ends_once_though_workers_are_killed_and_some_are_cancelled(folder: Path) -> None:
     with crew_on(folder) as crew:
         crew.environment["DGBOT_RUN_LEASE_S"] = "4"

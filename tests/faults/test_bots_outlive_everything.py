@@ -172,7 +172,7 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
     slot, daily = now - timedelta(minutes=20), now - timedelta(hours=2)
     daily_before = int(one(platform, f"SELECT coalesce(max(runs), 0) FROM job_runs WHERE name = '{CLEAN_UP}'") or 0)
 
-    beat = next(pid for pid, words in platform.processes().items() if " beat " in f"{words} ")
+    beat = platform.pid_of(" beat ")
     os.kill(beat, signal.SIGSTOP)
     platform.sql("ALTER TABLE django_celery_beat_periodictask DISABLE TRIGGER USER")
     for name, minute, hour in ((HOURLY, slot.minute, "*"), (CLEAN_UP, daily.minute, daily.hour)):
