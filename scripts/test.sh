@@ -51,6 +51,21 @@ step() {
     "$@" || failed+=("$label")
 }
 
+# What keeps one core busy runs beside what comes next; its output and its verdict come when it is waited for.
+beside() {  # name, command…
+    local name=$1
+    shift
+    "$@" >"$DGBOT_DATA_DIR/$name.log" 2>&1 &
+    echo $! >"$DGBOT_DATA_DIR/$name.pid"
+}
+
+ended() {  # name
+    local code=0
+    wait "$(cat "$DGBOT_DATA_DIR/$1.pid")" || code=$?
+    cat "$DGBOT_DATA_DIR/$1.log"
+    return $code
+}
+
 pytest_area() {  # label, folders…, then -- and options
     local label=$1 folders=()
     shift
@@ -103,13 +118,14 @@ requirements_in_step() {
 run_quick() {
     step "ruff check" .venv/bin/ruff check --quiet .
     step "ruff format" .venv/bin/ruff format --quiet --check .
-    step "mypy" .venv/bin/mypy --no-error-summary
+    beside mypy .venv/bin/mypy --no-error-summary
     step "import line" .venv/bin/lint-imports --no-logo
     step "requirements in step with uv.lock" requirements_in_step
     step "manage.py check" .venv/bin/python manage.py check
     step "no missing migration" .venv/bin/python manage.py makemigrations --check --dry-run
     promtool_or_not_run
     pytest_area quick tests/unit tests/properties -- "$@"
+    step "mypy" ended mypy
 }
 
 run_area() {
@@ -125,10 +141,11 @@ run_area() {
 }
 
 # Compiled once here, so that no test waits for it; kept in var/ for the next run.
-step "compile the kernels" env NUMBA_CACHE_DIR="$PWD/var/numba-tests" .venv/bin/python -c "from backtests.engine import warm; warm()"
+beside kernels env NUMBA_CACHE_DIR="$PWD/var/numba-tests" .venv/bin/python -c "from backtests.engine import warm; warm()"
 
 # Migrated once, for the same reason.
 step "migrate the tests' cluster" .venv/bin/python -m tests.kept_cluster
+step "compile the kernels" ended kernels
 
 for area in $areas; do
     started=$(date +%s)
