@@ -12,9 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from dgbot.base.keyset import END
 from tests import face_rows as rows
 from tests.contracts.test_why_pages import traded_position
+from tests.scale import in_turn
 from trading.models import Bot, BotConfig, ExchangeAccount, Position
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
+pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "venue"]), in_turn(0, of=2)]
 SHOTS = os.environ.get("SCREENSHOTS", "")  # a folder, for people who want to look
 SERIOUS = {"serious", "critical"}
 

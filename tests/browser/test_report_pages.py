@@ -17,9 +17,10 @@ from backtests.services import candles, runs
 from dgbot.core.interval import Interval
 from tests import face_rows as rows
 from tests.run_factory import run_spec
+from tests.scale import in_turn
 from trading.exchanges.simulated_market import SimulatedMarket
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600), in_turn(1, of=2)]
 SHOTS = os.environ.get("SCREENSHOTS", "")  # a folder, for people who want to look
 ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
 HOURS = 24 * 300

@@ -15,6 +15,7 @@ import requests
 
 from tests.faults.crew import PREPARED
 from tests.faults.platform import Platform
+from tests.scale import in_turn
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -113,6 +114,7 @@ def seconds_until_quiet(platform: Platform, name: str, *, quiet_s: float = 4.0) 
     return changed - began
 
 
+@in_turn(0, of=2)
 def test_every_way_to_edit_a_schedule_rules_within_ten_seconds(platform: Platform) -> None:
     start(platform)
     browser = Browser(platform)
@@ -154,6 +156,7 @@ def test_every_way_to_edit_a_schedule_rules_within_ten_seconds(platform: Platfor
     stop(platform)
 
 
+@in_turn(1, of=2)
 def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_job(platform: Platform) -> None:
     start(platform)
     now = datetime.now(tz=UTC)

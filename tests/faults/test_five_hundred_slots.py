@@ -13,7 +13,7 @@ from dgbot.local.paths import Places
 from tests.faults import rules
 from tests.faults.crew import Crew, crew_on
 from tests.faults.rules import wait_until
-from tests.scale import scale
+from tests.scale import in_turn, scale
 
 SLOTS = scale(sample=20, full=500)
 KILL_EVERY_S = (2.0, 6.0)
@@ -28,6 +28,7 @@ def crew(folder: Path) -> Iterator[Crew]:
         yield made
 
 
+@in_turn(1, of=2)
 def test_every_slot_has_one_cycle_whoever_is_killed(crew: Crew) -> None:
     choice, places = random.Random(20261121), Places(crew.folder)
     for name in MEMBERS:

@@ -17,7 +17,7 @@ from dgbot.local.paths import Places
 from tests.faults import rules
 from tests.faults.platform import Platform
 from tests.faults.rules import PATIENCE_S, wait_until
-from tests.scale import only_in_full
+from tests.scale import in_turn, only_in_full
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -37,6 +37,7 @@ def trading(platform: Platform) -> Platform:
     return platform
 
 
+@in_turn(0, of=2)
 @pytest.mark.parametrize(
     ("victim", "table"),
     [

@@ -24,7 +24,7 @@ from trading.services.positions import sums_from_trades
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "venue"])
 
 ORIGIN = datetime(2023, 6, 1, tzinfo=UTC)
-SLOTS = 1000
+SLOTS = scale(sample=600, full=1000)
 
 
 @pytest.fixture(scope="module")

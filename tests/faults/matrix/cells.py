@@ -5,19 +5,15 @@ faults of the catalogue. What is required of every cell besides its own outcome 
 """
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Protocol
 
 import pytest
 
-from dgbot.env import BASE_DIR
 from tests.faults.matrix import dying, network
 from tests.faults.matrix.lab import Lab
-from tests.scale import IS_FULL
+from tests.scale import IS_FULL, commit
 
 IN_CI = 60
 
@@ -65,10 +61,3 @@ def how_to_repeat(cell: Cell) -> Iterator[None]:
     except AssertionError as error:
         again = f"DGBOT_TEST_FULL=1 .venv/bin/python -m pytest tests/faults/matrix -k {cell.name}"
         raise AssertionError(f"{cell.name} at commit {commit()}: {error}\nRun it again: {again}") from error
-
-
-@cache
-def commit() -> str:
-    """The commit that chooses the cells."""
-    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=BASE_DIR, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or os.environ.get("GITHUB_SHA", "no commit")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.faults.matrix import record, worlds
-from tests.faults.matrix.cells import commit, every_cell
+from tests.faults.matrix.cells import every_cell
 from tests.faults.matrix.lab import Lab, lab_in
-from tests.scale import IS_FULL
+from tests.scale import IS_FULL, commit
 
 
 def pytest_report_header() -> str:
