@@ -49,14 +49,16 @@ class Platform:
         return self.run.returncode, said
 
     def processes(self) -> dict[int, str]:
-        """What runs on this folder: told from its command line or its environment."""
+        """What runs on this folder: told from its command line, its environment, or its parents (Celery writes over its own)."""
         found = {}
+        family = set()
+        with contextlib.suppress(psutil.Error, AttributeError):  # not started yet
+            family = {child.pid for child in psutil.Process(self.run.pid).children(recursive=True)}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 words = " ".join(process.cmdline())
-                if process.status() != psutil.STATUS_ZOMBIE and (
-                    str(self.folder) in words or process.environ().get("DGBOT_DATA_DIR") == str(self.folder)
-                ):
+                is_ours = process.pid in family or str(self.folder) in words
+                if process.status() != psutil.STATUS_ZOMBIE and (is_ours or process.environ().get("DGBOT_DATA_DIR") == str(self.folder)):
                     found[process.pid] = words
         return found
 
@@ -64,8 +66,8 @@ class Platform:
         """The process with all these words in its command line; one that is just being started is waited for."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
-            for pid, line in self.processes().items():
-                if all(word in f"{line} " for word in words):
+            for pid, line in sorted(self.processes().items()):  # a worker before its children
+                if all(word in line for word in words):
                     return pid
             time.sleep(0.1)
         raise TimeoutError(f"no process {words} within {within_s} s among {self.processes()}")

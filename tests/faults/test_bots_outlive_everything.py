@@ -173,9 +173,10 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
         f" FROM users u, django_celery_beat_periodictask t WHERE u.username = 'operator' AND t.name = '{HOURLY}'"
     )
     slot, daily = now - timedelta(minutes=20), now - timedelta(hours=2)
-    daily_before = int(one(platform, f"SELECT coalesce(max(runs), 0) FROM job_runs WHERE name = '{CLEAN_UP}'") or 0)
+    made_up = f"SELECT coalesce(max(runs), 0) FROM job_runs WHERE name = '{CLEAN_UP}'"
+    daily_before = one(platform, made_up)
 
-    beat = platform.pid_of(" beat ")
+    beat = platform.pid_of("celery", "beat")
     os.kill(beat, signal.SIGSTOP)
     platform.sql("ALTER TABLE django_celery_beat_periodictask DISABLE TRIGGER USER")
     for name, minute, hour in ((HOURLY, slot.minute, "*"), (CLEAN_UP, daily.minute, daily.hour)):
@@ -191,7 +192,6 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
 
     of_bot = "SELECT count(*) FROM cycles c JOIN bots b ON b.id = c.bot_id WHERE b.name = 'test'"
     wait_until(lambda: one(platform, of_bot) >= 1, "the late slot")
-    made_up = f"SELECT runs FROM job_runs WHERE name = '{CLEAN_UP}'"
     wait_until(lambda: one(platform, made_up) > daily_before, "the daily job")
     time.sleep(EFFECTIVE_S)
 

@@ -19,7 +19,7 @@ def test_a_second_start_is_refused_a_killed_process_runs_again_and_sigterm_stops
     said = platform.start().wait_for("Logs")
     assert f"http://127.0.0.1:{platform.port}/" in said
 
-    os.kill(platform.pid_of("celery", " worker "), signal.SIGKILL)
+    os.kill(platform.pid_of("celery", "worker"), signal.SIGKILL)
     assert "it starts again in 1 s" in platform.wait_for("worker ended by itself")
 
     code, refusal = Platform.end(second := Platform(platform.folder).start())
