@@ -10,6 +10,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 
 from dgbot.local.paths import Places
 from dgbot.local.servers import POSTGRES
+from tests.scale import in_turn
 from tests.servers import WANTED
 
 AREAS = ("unit", "properties", "contracts", "faults", "replay", "browser", "api_fuzz", "soak")
@@ -34,9 +35,35 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     connections["venue"].close()
 
 
+# Long files that take turns by commit, so that CI stays under its fifteen minutes; all of them run in full.
+TURNS = {
+    "test_api_isolation.py": 0,
+    "test_backtests_outlive_workers.py": 0,
+    "test_database_roles.py": 0,
+    "test_notification_delivery.py": 0,
+    "test_runs.py": 0,
+    "test_backtest_command.py": 0,
+    "test_api_lists.py": 1,
+    "test_backups.py": 1,
+    "test_telegram_commands.py": 1,
+    "test_optimize_command.py": 1,
+    "test_backtest_requests.py": 1,
+    "test_parity.py": 1,
+    "test_api_fuzz_sample.py": 2,
+    "test_notification_facts.py": 2,
+    "test_what_if.py": 2,
+    "test_preflight.py": 2,
+    "test_content_policy.py": 2,
+    "test_bot_pages.py": 2,
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the name of its area's folder."""
+    """Mark each test with the name of its area's folder; let long files take turns."""
     for item in items:
+        turn = TURNS.get(item.path.name)
+        if turn is not None:
+            item.add_marker(in_turn(turn, of=3))
         area = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if area in AREAS:
             item.add_marker(area)

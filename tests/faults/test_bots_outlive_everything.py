@@ -202,6 +202,7 @@ def test_three_hours_without_beat_leave_one_missed_slot_and_one_run_of_a_daily_j
     stop(platform)
 
 
+@in_turn(1, of=2)
 def test_a_bot_outlives_logout_the_browser_and_a_power_cut_with_its_position(platform: Platform, record_property: Any) -> None:
     start(platform)
     browser = Browser(platform)

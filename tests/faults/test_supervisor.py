@@ -10,7 +10,7 @@ import pytest
 
 from dgbot.env import BASE_DIR
 from tests.faults.platform import OPERATORS, Platform
-from tests.scale import only_in_full
+from tests.scale import in_turn, only_in_full
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,6 +36,7 @@ def test_a_second_start_is_refused_a_killed_process_runs_again_and_sigterm_stops
     assert platform.left_after(1) == {}
 
 
+@in_turn(1, of=2)
 @pytest.mark.parametrize("reaper", ["", pytest.param("1", marks=only_in_full)], ids=["kernel", "reaper"])
 def test_after_kill_9_nothing_is_left_and_nothing_lost(platform, reaper):
     platform.start(**({"DGBOT_TEST_REAPER": "true"} if reaper else {})).wait_for("Logs")
