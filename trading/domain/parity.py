@@ -262,7 +262,8 @@ def _of_execution(pair: Pair, evidence: Evidence, *, tolerance: Tolerance) -> tu
         return _of_fee(mine, other, evidence) if mine.lots == other.lots else None
     price, assumed = (one.price(lot_step=tolerance.lot_step) for one in (other, mine))
     if _is_off_the_candle(price, evidence, tolerance=tolerance):
-        span = f"{plain(evidence.low or ZERO)} to {plain(evidence.high or ZERO)}"
+        assert evidence.low is not None and evidence.high is not None  # off a candle that is known
+        span = f"{plain(evidence.low)} to {plain(evidence.high)}"
         return Kind.DATA, f"It was traded at {_shown(price)}, and the candle at hand knows {span} only."
     if other.reason == mine.reason and _lots_follow(mine, other, tolerance=tolerance):
         return _of_price(price, assumed, other, evidence)

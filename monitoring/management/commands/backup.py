@@ -51,8 +51,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"made": [_as_dict(row) for row in made], "failed": failed}))
         else:
             for row in made:
-                took = f"{(row.duration_ms or 0) / 1000:.1f} s"
-                self.stdout.write(f"{row.kind:9} {files.folder() / row.file}  {file_size(row.bytes or 0)}  {took}")
+                size = "size unknown" if row.bytes is None else file_size(row.bytes)
+                took = "duration unknown" if row.duration_ms is None else f"{row.duration_ms / 1000:.1f} s"
+                self.stdout.write(f"{row.kind:9} {files.folder() / row.file}  {size}  {took}")
         if failed:
             raise CommandError("; ".join(failed))
 
@@ -79,5 +80,5 @@ def _as_dict(row: Backup) -> dict[str, Any]:
         "file": str(files.folder() / row.file),
         "bytes": row.bytes,
         "sha256": row.sha256,
-        "seconds": (row.duration_ms or 0) / 1000,
+        "seconds": None if row.duration_ms is None else row.duration_ms / 1000,
     }
